@@ -1,0 +1,30 @@
+# Rushes: `make demo` shows it working, `make test` passes the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DISTRIBUTIONS := schemas services/runtime services/normalizer services/syncer services/embedded
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+$(VENV)/installed: requirements.lock pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Rushes needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  $(DISTRIBUTIONS:%=-e %)
+	@touch $@
+
+.PHONY: environment
+environment: $(VENV)/installed ## Make the virtual environment from the hashed lock
+
+.PHONY: lock
+lock: environment ## Resolve the dependencies anew into requirements.lock
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  pyproject.toml --group pyproject.toml:dev \
+	  $(foreach name,schemas runtime normalizer syncer embedded,--no-emit-package rushes-$(name)) \
+	  -o requirements.lock
