@@ -1,0 +1,71 @@
+"""PostgreSQL: one pool per process, one schema per service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from asyncpg import PostgresError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from rushes_runtime.settings import RuntimeSettings
+
+# SQLSTATE classes that say "not now" rather than "not this": connection, rolled back, resources,
+# operator intervention, system error, and a standby that cannot write.
+_AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
+_READ_ONLY: Final = "25006"
+
+
+class Database:
+    """A service's connections. Tables are found by the search path, so SQL names no schema."""
+
+    def __init__(self, url: str, schema: str, *, pool_size: int = 10) -> None:
+        self.schema = schema
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=30,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": 10,
+                "server_settings": {"search_path": schema, "application_name": f"rushes-{schema}"},
+            },
+        )
+
+    @classmethod
+    def of(cls, settings: RuntimeSettings, schema: str) -> Database:
+        """The database that the settings name."""
+        return cls(settings.database_url.get_secret_value(), schema, pool_size=settings.database_pool_size)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: committed at the end, rolled back on an error."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    async def fetch(self, statement: str, **parameters: Any) -> list[Any]:
+        """The rows of one statement in a transaction of its own."""
+        async with self.begin() as connection:
+            return list((await connection.execute(text(statement), parameters)).all())
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error means that the database cannot answer now, rather than that it refused the data."""
+    if isinstance(error, DBAPIError):
+        state: str | None = getattr(error.orig, "sqlstate", None)
+        if error.connection_invalidated or state is None:
+            return True
+        return state.startswith(_AWAY_CLASSES) or state == _READ_ONLY
+    if isinstance(error, PostgresError):  # while connecting, before SQLAlchemy wraps
+        return True
+    return isinstance(error, PoolTimeoutError | OSError | asyncio.TimeoutError)

@@ -1,0 +1,140 @@
+"""CloudEvents on Kafka: records of either mode become events or say why they cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import ConsumerRecord
+from cloudevents.core.base import BaseCloudEvent
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, from_structured
+from cloudevents.core.exceptions import CloudEventValidationError
+from cloudevents.core.formats.base import Format
+from cloudevents.core.formats.json import JSONFormat
+from pydantic import ValidationError
+from rushes_schemas import Contract, Event
+
+MAX_EVENT_BYTES: Final = 1_048_576
+_MAX_ATTRIBUTE: Final = 500
+
+
+class UnreadableError(Exception):
+    """A record that is no event of ours.
+
+    Attributes:
+        reason: one of `too_large`, `empty`, `not_an_event`, `unknown_type`, `unknown_version`, `invalid`,
+            or a handler's own.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Received:
+    """An event as it came in."""
+
+    event: Event
+    event_id: str
+    source: str
+    traceparent: str | None
+    record: ConsumerRecord[bytes, bytes]
+
+
+class _RawData(Format):
+    """Leaves the data of a binary-mode event as bytes: pydantic parses JSON once, and faster."""
+
+    def read_data(self, body: bytes, datacontenttype: str | None) -> bytes:
+        if datacontenttype is not None and "json" not in datacontenttype.lower():
+            raise UnreadableError("invalid", f"content type {datacontenttype[:80]!r} is not JSON")
+        return body
+
+    def read(self, event_factory: Any, data: str | bytes) -> BaseCloudEvent:
+        raise NotImplementedError
+
+    def write(self, event: BaseCloudEvent) -> bytes:
+        raise NotImplementedError
+
+    def write_data(self, data: Any, datacontenttype: str | None) -> bytes:
+        raise NotImplementedError
+
+    def get_content_type(self) -> str:
+        return "application/json"
+
+
+_RAW: Final = _RawData()
+_JSON: Final = JSONFormat()
+
+
+def read_event(record: ConsumerRecord[bytes, bytes], contracts: Sequence[Contract]) -> Received:
+    """The event of a record.
+
+    Args:
+        contracts: those that may come on this topic.
+
+    Raises:
+        UnreadableError: with the reason.
+    """
+    if record.value is None:
+        raise UnreadableError("empty", "the record has no value")
+    if len(record.value) > MAX_EVENT_BYTES:
+        raise UnreadableError(
+            "too_large", f"{len(record.value)} bytes; an event has {MAX_EVENT_BYTES} at most"
+        )
+    envelope = _envelope(record)
+    contract = _contract(envelope.get_type(), contracts)
+    try:
+        data = envelope.get_data()
+        event = contract.model.model_validate_json(data if isinstance(data, bytes) else json.dumps(data))
+    except ValidationError as error:
+        raise UnreadableError("invalid", _sentence(error)) from None
+    received = Received(
+        event, envelope.get_id(), envelope.get_source(), envelope.get_extension("traceparent"), record
+    )
+    for name, value in (("id", received.event_id), ("source", received.source)):
+        if not value or len(value) > _MAX_ATTRIBUTE or "\0" in value:
+            raise UnreadableError("not_an_event", f"the attribute {name} is empty, too long or has a NUL")
+    return received
+
+
+def _envelope(record: ConsumerRecord[bytes, bytes]) -> BaseCloudEvent:
+    headers = dict(record.headers)
+    structured = headers.get("content-type", b"").startswith(b"application/cloudevents+json")
+    message = KafkaMessage(headers, None, record.value)
+    try:
+        return from_structured(message, _JSON) if structured else from_binary(message, _RAW)
+    except UnreadableError:
+        raise
+    except CloudEventValidationError as error:
+        problems = "; ".join(str(problem) for found in error.errors.values() for problem in found)
+        raise UnreadableError("not_an_event", problems[:500]) from None
+    except Exception as error:
+        raise UnreadableError("not_an_event", f"{type(error).__name__}: {error}"[:500]) from None
+
+
+def _contract(type_name: str, contracts: Sequence[Contract]) -> Contract:
+    for contract in contracts:
+        if contract.type == type_name:
+            return contract
+    if any(type_name.startswith(f"rushes.{contract.name}.v") for contract in contracts):
+        raise UnreadableError("unknown_version", f"{type_name[:200]!r} is newer than this version of Rushes")
+    known = ", ".join(contract.type for contract in contracts)
+    raise UnreadableError("unknown_type", f"{type_name[:200]!r}; this topic carries {known}")
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = [
+        f"{'.'.join(str(part) for part in problem['loc']) or 'payload'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return "; ".join(problems).replace("\0", "\\0")[:1000]
+
+
+def digest(value: bytes | None) -> str:
+    """The SHA-256 of a record's value, in hex."""
+    return hashlib.sha256(value or b"").hexdigest()

@@ -1,0 +1,257 @@
+"""Intake: records from the bus into the database, in milliseconds, exactly once.
+
+Offsets are committed only after the transaction that took the records in; a record that comes again is
+recognised by the inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, Protocol, TypeAlias
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from rushes_schemas import Contract
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_runtime import metrics, outbox
+from rushes_runtime.database import Database, is_away
+from rushes_runtime.envelopes import Received, UnreadableError, read_event
+from rushes_runtime.health import Health
+from rushes_runtime.kafka import make_consumer
+from rushes_runtime.settings import KafkaSettings
+from rushes_runtime.waiting import wait_or_stop
+
+log = structlog.get_logger(__name__)
+
+Record: TypeAlias = ConsumerRecord[bytes, bytes]
+
+# Taking in: an event's first arrival inserts its row; a repetition finds it there.
+_TAKE_IN: Final = text("""
+    INSERT INTO inbox (consumer, source, event_id)
+    SELECT :consumer, source, event_id
+    FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS new (source, event_id)
+    ON CONFLICT DO NOTHING
+    RETURNING source, event_id""")
+
+
+class EventHandler(Protocol):
+    """What a service does with its events."""
+
+    async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
+        """Write what follows from new events, in the given transaction, in order.
+
+        Returns:
+            The events that it refuses, with the reason; they go to the dead-letter topic.
+        """
+        ...
+
+
+Refused = tuple[Received, UnreadableError]
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Counts and logs assignments."""
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        metrics.PARTITIONS.labels(self._group).set(0)
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        metrics.REBALANCES.labels(self._group).inc()
+        metrics.PARTITIONS.labels(self._group).set(len(assigned))
+        log.info("partitions_assigned", group=self._group, partitions=len(assigned))
+
+
+class Intake:
+    """One consumer of one group."""
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        group: str,
+        kafka: KafkaSettings,
+        contracts: Mapping[str, Sequence[Contract]],
+        database: Database,
+        handler: EventHandler,
+        health: Health,
+        took_in: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            service: names the dead-letter topic.
+            contracts: the events that may come, by topic without the prefix.
+            took_in: called after each batch, to wake workers and relay in this process.
+        """
+        self._service = service
+        self._group = group
+        self._kafka = kafka
+        self._contracts = {kafka.topic_prefix + topic: events for topic, events in contracts.items()}
+        self._database = database
+        self._handler = handler
+        self._health = health
+        self._took_in = took_in
+        self._name = f"intake {group}"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Take records in until `stop`. Brokers and databases that are away are waited for."""
+        while not stop.is_set():
+            consumer = make_consumer(self._kafka, self._group)
+            try:
+                await consumer.start()
+                consumer.subscribe(list(self._contracts), listener=_Rebalances(self._group))
+                self._health.waiting_for.pop(self._name, None)
+                await self._consume(consumer, stop)
+            except KafkaError as error:
+                self._health.waiting_for[self._name] = f"Kafka: {error!r}"
+                log.warning("kafka_away", group=self._group, error=repr(error))
+                self._beat()
+                await wait_or_stop(stop, 2)
+            finally:
+                with suppress(KafkaError):
+                    await consumer.stop()
+        self._health.ended(self._name)
+
+    def _beat(self) -> None:
+        self._health.beat(self._name, within=self._kafka.max_poll_interval)
+
+    async def _consume(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            self._beat()
+            batches = await consumer.getmany(timeout_ms=500, max_records=self._kafka.batch_records)
+            for topic in self._contracts:
+                metrics.LAST_POLL.labels(topic).set_to_current_time()
+            records = [record for partition in batches.values() for record in partition]
+            if not records:
+                continue
+            if await self._hold(records, stop):
+                await self._commit(consumer, batches)
+            else:
+                self._seek_back(consumer, batches)
+
+    async def _hold(self, records: Sequence[Record], stop: asyncio.Event) -> bool:
+        """Take a batch in, waiting for a database that is away. False: give it back to the bus."""
+        give_up = time.monotonic() + self._kafka.max_poll_interval / 3
+        wait = 0.2
+        while True:
+            try:
+                await self.take_in(records)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                self._health.waiting_for[self._name] = f"PostgreSQL: {error!r:.200}"
+                log.warning("database_away", group=self._group, error=repr(error)[:500], held=len(records))
+                if time.monotonic() + wait > give_up or await wait_or_stop(stop, wait):
+                    return False
+                wait = min(wait * 2, 10)
+            else:
+                self._health.waiting_for.pop(self._name, None)
+                self._took_in()
+                return True
+
+    async def take_in(self, records: Sequence[Record]) -> None:
+        """Take records in by one transaction, or by several if the database refuses some of them.
+
+        A batch that the database refuses for its data is halved until the bad record stands alone; that one
+        goes to the dead-letter topic.
+        """
+        try:
+            async with self._database.begin() as connection:
+                await self._write(connection, records)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.warning("batch_refused", records=len(records), error=repr(error)[:500])
+            if len(records) > 1:
+                middle = len(records) // 2
+                await self.take_in(records[:middle])
+                await self.take_in(records[middle:])
+                return
+            reason = UnreadableError(
+                "refused", f"{type(error).__name__}: {error}".replace("\0", "\\0")[:1000]
+            )
+            async with self._database.begin() as connection:
+                await self._bury(connection, [(records[0], reason)])
+
+    async def _write(self, connection: AsyncConnection, records: Sequence[Record]) -> None:
+        events: list[Received] = []
+        unreadable: list[tuple[Record, UnreadableError]] = []
+        for record in records:
+            try:
+                events.append(read_event(record, self._contracts[record.topic]))
+            except UnreadableError as error:
+                unreadable.append((record, error))
+        new = await self._new(connection, events)
+        refused = await self._handler.handle(connection, new) if new else []
+        await self._bury(connection, [*unreadable, *((event.record, why) for event, why in refused)])
+        now = time.time()
+        for record in records:
+            metrics.RECORD_DELAY.labels(record.topic).observe(max(0.0, now - record.timestamp / 1000))
+        for event in new:
+            metrics.EVENTS.labels(event.record.topic, "new").inc()
+        log.debug("taken_in", records=len(records), new=len(new), unreadable=len(unreadable))
+
+    async def _new(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Received]:
+        """The events that did not come before, nor earlier in this batch."""
+        first: dict[tuple[str, str], Received] = {}
+        for event in events:
+            first.setdefault((event.source, event.event_id), event)
+        ordered = sorted(first)
+        result = await connection.execute(
+            _TAKE_IN,
+            {
+                "consumer": self._group,
+                "sources": [source for source, _ in ordered],
+                "ids": [event_id for _, event_id in ordered],
+            },
+        )
+        new = {(row.source, row.event_id) for row in result}
+        return [event for identity, event in first.items() if identity in new]
+
+    async def _bury(
+        self, connection: AsyncConnection, dead: Sequence[tuple[Record, UnreadableError]]
+    ) -> None:
+        for record, why in dead:
+            metrics.DEAD_LETTERS.labels(record.topic, why.reason).inc()
+            log.warning(
+                "dead_letter",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                reason=why.reason,
+                detail=why.detail,
+            )
+        await outbox.put(connection, [outbox.dead_letter(self._service, record, why) for record, why in dead])
+
+    async def _commit(
+        self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, Sequence[Record]]
+    ) -> None:
+        # After a rebalance some partitions are another member's; it meets our work in the inbox.
+        assigned = consumer.assignment()
+        offsets = {
+            partition: records[-1].offset + 1
+            for partition, records in batches.items()
+            if partition in assigned
+        }
+        try:
+            if offsets:
+                await consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            metrics.COMMIT_FAILURES.labels(self._group).inc()
+            log.warning("commit_failed", group=self._group, error=repr(error))
+
+    def _seek_back(
+        self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, Sequence[Record]]
+    ) -> None:
+        assigned = consumer.assignment()
+        for partition, records in batches.items():
+            if partition in assigned:
+                consumer.seek(partition, records[0].offset)

@@ -1,0 +1,145 @@
+"""The janitor: leases that are over, rows that are old, and figures that only the database knows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final, Protocol
+from uuid import UUID
+
+import structlog
+from rushes_schemas import FailureCode
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_runtime import ledger, metrics
+from rushes_runtime.database import Database, is_away
+from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.health import Health
+from rushes_runtime.leases import RoleLease
+from rushes_runtime.ledger import Task
+from rushes_runtime.waiting import wait_or_stop
+
+log = structlog.get_logger(__name__)
+
+_PRUNE: Final = (
+    "DELETE FROM inbox WHERE received_at < now() - make_interval(secs => :age) RETURNING 1",
+    "DELETE FROM outbox WHERE sent_at < now() - make_interval(secs => :age) RETURNING 1",
+    "DELETE FROM task WHERE ended_at < now() - make_interval(secs => :age) RETURNING 1",
+)
+_OUTBOX: Final = """
+    SELECT count(*) AS pending, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS oldest
+    FROM outbox WHERE sent_at IS NULL"""
+_PRUNE_EVERY: Final = 600.0
+_LOSS_WAIT: Final = timedelta(seconds=2)
+
+
+class Subjects(Protocol):
+    """What the janitor must leave to the service, because only it knows its subjects."""
+
+    async def lock(self, connection: AsyncConnection, subject: str) -> None:
+        """Lock the subject's row, before anything else of it is locked."""
+        ...
+
+    async def joined(self, connection: AsyncConnection, task: Task, waiting: UUID) -> None:
+        """The task ended, and the waiting one does its work: move its requests over."""
+        ...
+
+    async def failed(self, connection: AsyncConnection, task: Task, failure: AttemptFailedError) -> None:
+        """The task has ended as failed: write the transition and its event."""
+        ...
+
+    async def tidy(self, connection: AsyncConnection) -> None:
+        """A service's own round: whatever must not stay as it is."""
+        ...
+
+
+class Janitor:
+    """One process a service does the rounds; others stand by."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        subjects: Subjects,
+        role: RoleLease,
+        interval: float,
+        task_lease: float,
+        loss_limit: int,
+        retention: float,
+        health: Health,
+    ) -> None:
+        self._database = database
+        self._subjects = subjects
+        self._role = role
+        self._interval = interval
+        self._task_lease = task_lease
+        self._loss_limit = loss_limit
+        self._retention = retention
+        self._health = health
+        self._expire_from = time.monotonic()
+        self._prune_from = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do rounds until `stop`."""
+        while not stop.is_set():
+            self._health.beat("janitor", within=max(120.0, 20 * self._interval))
+            try:
+                if await self._role.hold():
+                    await self._round()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                # Workers could not renew either: give every healthy one a whole lease to do so.
+                self._expire_from = time.monotonic() + self._task_lease
+                log.warning("janitor_waits_for_database", error=repr(error)[:500])
+            await wait_or_stop(stop, self._interval)
+        with suppress(Exception):  # the lease ends by itself
+            await self._role.give_back()
+        self._health.ended("janitor")
+
+    async def _round(self) -> None:
+        if time.monotonic() >= self._expire_from:
+            await self._expire()
+        async with self._database.begin() as connection:
+            await self._subjects.tidy(connection)
+        await self._measure()
+        if time.monotonic() >= self._prune_from:
+            for statement in _PRUNE:
+                await self._database.fetch(statement, age=float(self._retention))
+            self._prune_from = time.monotonic() + _PRUNE_EVERY
+
+    async def _expire(self) -> None:
+        """Take the jobs of lost workers back, or end them if they lost too many."""
+        async with self._database.begin() as connection:
+            lost = await ledger.expired(connection)
+        for task in lost:
+            async with self._database.begin() as connection:
+                await self._subjects.lock(connection, task.subject)
+                if await ledger.still_expired(connection, task):
+                    await self._take_back(connection, task)
+
+    async def _take_back(self, connection: AsyncConnection, task: Task) -> None:
+        message = f"lost its worker {task.losses + 1} times"
+        if task.losses + 1 >= self._loss_limit:
+            if await ledger.end(connection, task, code=FailureCode.POISON, message=message):
+                log.error("task_poison", subject=task.subject, losses=task.losses + 1)
+                failure = AttemptFailedError(FailureCode.POISON, message)
+                await self._subjects.failed(connection, task, failure)
+            return
+        requeued = await ledger.requeue(
+            connection, task, wait=_LOSS_WAIT, losses=1, code=FailureCode.WORKER_LOST, message=message
+        )
+        if requeued.joined:
+            await self._subjects.joined(connection, task, requeued.joined)
+        if requeued.held:
+            log.warning("lease_over", subject=task.subject, fence=task.fence, losses=task.losses + 1)
+
+    async def _measure(self) -> None:
+        (outbox,) = await self._database.fetch(_OUTBOX)
+        metrics.OUTBOX_PENDING.set(outbox.pending)
+        metrics.OUTBOX_OLDEST.set(float(outbox.oldest))
+        metrics.TASKS.clear()
+        for row in await self._database.fetch(ledger.COUNTS):
+            metrics.TASKS.labels(row.state, row.lane).set(row.tasks)

@@ -1,0 +1,107 @@
+"""The bus client: aiokafka, configured once for all services."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from rushes_runtime.settings import KafkaSettings
+
+DAY_MS: Final = 24 * 3600 * 1000
+
+# The latest record of a key is the current state of its preview, so the topic is compacted. Tombstones live
+# long enough for a site that was away a week.
+COMPACTED: Final = {
+    "cleanup.policy": "compact",
+    "min.compaction.lag.ms": str(3600 * 1000),
+    "delete.retention.ms": str(7 * DAY_MS),
+}
+KEPT_A_MONTH: Final = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
+
+
+def connection_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Options that every client of the bus shares."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.sasl_username
+        assert settings.sasl_password
+        options["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+    if settings.security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.ssl_cafile)
+        if settings.ssl_certfile:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+        options["ssl_context"] = context
+    return options
+
+
+def make_consumer(settings: KafkaSettings, group: str) -> AIOKafkaConsumer:
+    """A consumer of committed records that commits nothing by itself and starts at the earliest offset."""
+    return AIOKafkaConsumer(
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_poll_interval_ms=int(settings.max_poll_interval * 1000),
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        check_crcs=settings.check_crcs,
+        fetch_max_wait_ms=200,
+        **connection_options(settings),
+    )
+
+
+def make_producer(settings: KafkaSettings, transactional_id: str | None = None) -> AIOKafkaProducer:
+    """An idempotent producer, transactional if it has an id."""
+    return AIOKafkaProducer(
+        acks="all",
+        enable_idempotence=True,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=30_000,
+        compression_type="gzip",
+        linger_ms=5,
+        **connection_options(settings),
+    )
+
+
+async def create_topics(
+    settings: KafkaSettings, topics: Mapping[str, Mapping[str, str]], *, partitions: int, replicas: int
+) -> list[str]:
+    """Create the topics that are not there yet; topics that are there stay as they are.
+
+    Args:
+        topics: names without the prefix, each with its configuration.
+
+    Returns:
+        The full names of the topics that were created.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker cannot be reached or refuses.
+    """
+    client = AIOKafkaAdminClient(**connection_options(settings))
+    await client.start()
+    try:
+        response = await client.create_topics(
+            [
+                NewTopic(settings.topic_prefix + name, partitions, replicas, topic_configs=dict(config))
+                for name, config in topics.items()
+            ]
+        )
+    finally:
+        await client.close()
+    created = []
+    for name, code, *rest in response.topic_errors:
+        error = for_code(code)
+        if code == 0:
+            created.append(str(name))
+        elif error is not TopicAlreadyExistsError:
+            raise error(f"topic {name}: {rest[0] if rest else ''}")
+    return created

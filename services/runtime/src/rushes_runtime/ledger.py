@@ -1,0 +1,248 @@
+"""The ledger: tasks in PostgreSQL, and the few statements that carry its guarantees.
+
+A task is claimed by one worker at a time, under a lease and a fence. Whoever lost its lease can change
+nothing: every statement below that ends or moves a running task names its fence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from rushes_schemas import FailureCode
+from sqlalchemy import RowMapping, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_runtime.database import Database
+
+# Joining: at most one task of a subject waits. A new request moves it forward, never back.
+ENQUEUE: Final = text("""
+    INSERT INTO task AS waiting (subject, lane, rank, payload)
+    SELECT subject, lane, rank, payload
+    FROM json_to_recordset(CAST(:tasks AS json))
+        AS new (subject text, lane text, rank timestamptz, payload jsonb)
+    ON CONFLICT (subject) WHERE state = 'queued' DO UPDATE SET
+        lane = CASE WHEN excluded.rank < waiting.rank THEN excluded.lane ELSE waiting.lane END,
+        rank = least(waiting.rank, excluded.rank),
+        payload = excluded.payload,
+        available_at = now(), tries = 0, looks = 0
+    RETURNING id, subject""")
+
+# Claiming: oldest rank first, without waiting for other claimers. Each claim takes the next fence. A subject
+# that runs is passed over; should two claimers meet on one subject, the unique index lets one through.
+# A task that lost a worker before is claimed only by a process that runs nothing else.
+CLAIM: Final = text("""
+    UPDATE task SET state = 'running', worker = :worker, fence = nextval('fence'),
+        lease_until = now() + make_interval(secs => :lease), started_at = now(), progress = NULL
+    WHERE id = (
+        SELECT id FROM task AS next
+        WHERE state = 'queued' AND available_at <= now() AND (losses = 0 OR :idle)
+          AND NOT EXISTS (SELECT FROM task AS other
+                          WHERE other.subject = next.subject AND other.state = 'running')
+        ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING *""")
+
+# Renewing: only what this worker still holds under the same fence comes back.
+RENEW: Final = text("""
+    UPDATE task SET lease_until = now() + make_interval(secs => :lease), progress = mine.progress
+    FROM json_to_recordset(CAST(:held AS json)) AS mine (id uuid, fence bigint, progress jsonb)
+    WHERE task.id = mine.id AND task.fence = mine.fence AND task.state = 'running'
+    RETURNING task.id""")
+
+# Ending: once, by the holder of the fence. No row back means fenced off.
+END: Final = text("""
+    UPDATE task SET state = :state, ended_at = now(), lease_until = NULL,
+        failure_code = :code, failure_message = :message
+    WHERE id = :id AND fence = :fence AND state = 'running'
+    RETURNING id""")
+
+# Back to the queue, by the holder of the fence (or by the janitor, for a lease that is over).
+REQUEUE: Final = text("""
+    UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait),
+        tries = tries + :tries, looks = looks + :looks, losses = losses + :losses,
+        worker = NULL, lease_until = NULL, progress = NULL, failure_code = :code, failure_message = :message
+    WHERE id = :id AND fence = :fence AND state = 'running'
+    RETURNING id""")
+
+EXPIRED: Final = text("""
+    SELECT * FROM task WHERE state = 'running' AND lease_until < now() ORDER BY lease_until LIMIT :limit""")
+
+# Looked at again under its lock: a worker may have renewed, or ended, since the list was made.
+STILL_EXPIRED: Final = text("""
+    SELECT 1 FROM task WHERE id = :id AND fence = :fence AND state = 'running' AND lease_until < now()
+    FOR UPDATE""")
+
+HELD: Final = """
+    SELECT 1 FROM task WHERE id = :id AND fence = :fence AND state = 'running' AND lease_until > now()"""
+
+COUNTS: Final = """
+    SELECT state, lane, count(*) AS tasks FROM task
+    WHERE state IN ('queued', 'running') GROUP BY state, lane"""
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """Work to be enqueued; `rank` is the time of its request plus its lane's offset."""
+
+    subject: str
+    lane: str
+    rank: datetime
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A claimed task: one attempt under one fence."""
+
+    id: UUID
+    subject: str
+    lane: str
+    payload: Mapping[str, Any]
+    fence: int
+    tries: int
+    looks: int
+    losses: int
+    created_at: datetime
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self.tries + self.looks + self.losses + 1
+
+
+def _task(row: RowMapping) -> Task:
+    return Task(
+        row["id"],
+        row["subject"],
+        row["lane"],
+        json.loads(row["payload"]),
+        row["fence"],
+        row["tries"],
+        row["looks"],
+        row["losses"],
+        row["created_at"],
+    )
+
+
+async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict[str, UUID]:
+    """Enqueue tasks, or let them join the waiting ones of their subjects.
+
+    Returns:
+        The id of the waiting task by subject.
+    """
+    if not tasks:
+        return {}
+    rows = [
+        {"subject": task.subject, "lane": task.lane, "rank": task.rank.isoformat(), "payload": task.payload}
+        for task in sorted(tasks, key=lambda task: task.subject)
+    ]
+    result = await connection.execute(ENQUEUE, {"tasks": json.dumps(rows)})
+    return {row.subject: row.id for row in result}
+
+
+async def claim(connection: AsyncConnection, worker: str, lease: float, *, idle: bool) -> Task | None:
+    """The next task, now this worker's, or None.
+
+    Args:
+        idle: this process runs nothing else.
+    """
+    try:
+        async with connection.begin_nested():
+            result = await connection.execute(CLAIM, {"worker": worker, "lease": float(lease), "idle": idle})
+            row = result.mappings().one_or_none()
+    except IntegrityError:
+        return None  # another worker took a task of this subject in the same moment; look again later
+    return _task(row) if row else None
+
+
+async def renew(
+    connection: AsyncConnection, held: Sequence[tuple[Task, Mapping[str, Any] | None]], lease: float
+) -> set[UUID]:
+    """Renew leases and store progress; the ids that are still this worker's."""
+    rows = [{"id": str(task.id), "fence": task.fence, "progress": progress} for task, progress in held]
+    result = await connection.execute(RENEW, {"held": json.dumps(rows), "lease": float(lease)})
+    return {row.id for row in result}
+
+
+async def end(
+    connection: AsyncConnection, task: Task, *, code: FailureCode | None = None, message: str | None = None
+) -> bool:
+    """End a task as done, or with a code as failed. False: this worker was fenced off."""
+    state = "failed" if code else "done"
+    result = await connection.execute(
+        END, {"id": task.id, "fence": task.fence, "state": state, "code": code, "message": message}
+    )
+    return result.one_or_none() is not None
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """What a requeue came to.
+
+    Attributes:
+        held: False: this worker was fenced off, nothing happened.
+        joined: the waiting task of the same subject that does the work instead, if there was one.
+    """
+
+    held: bool
+    joined: UUID | None = None
+
+
+async def requeue(
+    connection: AsyncConnection,
+    task: Task,
+    *,
+    wait: timedelta = timedelta(0),
+    tries: int = 0,
+    looks: int = 0,
+    losses: int = 0,
+    code: FailureCode | None = None,
+    message: str | None = None,
+) -> Requeued:
+    """Put a running task back into the queue, to be claimed after `wait`.
+
+    If a newer task of the subject waits already, this one ends and that one does the work.
+    """
+    values = {
+        "id": task.id,
+        "fence": task.fence,
+        "wait": wait.total_seconds(),
+        "tries": tries,
+        "looks": looks,
+        "losses": losses,
+        "code": code,
+        "message": message,
+    }
+    try:
+        async with connection.begin_nested():
+            result = await connection.execute(REQUEUE, values)
+            return Requeued(result.one_or_none() is not None)
+    except IntegrityError:
+        found = await connection.execute(
+            text("SELECT id FROM task WHERE subject = :subject AND state = 'queued'"),
+            {"subject": task.subject},
+        )
+        held = await end(connection, task, code=code or FailureCode.WORKER_LOST, message=message)
+        return Requeued(held, found.scalar_one_or_none())
+
+
+async def expired(connection: AsyncConnection, limit: int = 100) -> list[Task]:
+    """Running tasks whose lease is over."""
+    result = await connection.execute(EXPIRED, {"limit": limit})
+    return [_task(row) for row in result.mappings()]
+
+
+async def still_expired(connection: AsyncConnection, task: Task) -> bool:
+    """Whether a task's lease is over, locking the task."""
+    result = await connection.execute(STILL_EXPIRED, {"id": task.id, "fence": task.fence})
+    return result.one_or_none() is not None
+
+
+async def is_held(database: Database, task: Task) -> bool:
+    """Whether this attempt still holds its lease."""
+    return bool(await database.fetch(HELD, id=task.id, fence=task.fence))

@@ -1,0 +1,41 @@
+"""Object stores behind one small interface: S3 and a local folder."""
+
+from rushes_runtime.store.interface import (
+    Condition,
+    Downloaded,
+    IfAbsent,
+    IfMatch,
+    ObjectAbsentError,
+    ObjectStat,
+    PreconditionFailedError,
+    Store,
+    StoreDeniedError,
+    StoreError,
+    StoreUnavailableError,
+    Unconditional,
+)
+from rushes_runtime.store.local import LocalStore
+from rushes_runtime.store.open import open_store
+from rushes_runtime.store.proof import SENTINEL_KEY, place_sentinels, prove_whole
+from rushes_runtime.store.s3 import S3Store
+
+__all__ = [
+    "SENTINEL_KEY",
+    "Condition",
+    "Downloaded",
+    "IfAbsent",
+    "IfMatch",
+    "LocalStore",
+    "ObjectAbsentError",
+    "ObjectStat",
+    "PreconditionFailedError",
+    "S3Store",
+    "Store",
+    "StoreDeniedError",
+    "StoreError",
+    "StoreUnavailableError",
+    "Unconditional",
+    "open_store",
+    "place_sentinels",
+    "prove_whole",
+]

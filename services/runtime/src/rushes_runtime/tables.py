@@ -1,0 +1,74 @@
+"""The tables that every service has in its own schema, as SQL for its first migration.
+
+The runtime knows a task by its subject (a preview, or a preview at a site), its lane and its payload.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+RUNTIME_TABLES: Final = (
+    """
+    CREATE TABLE instance (
+        name text PRIMARY KEY,
+        created_at timestamptz NOT NULL DEFAULT now()
+    )""",
+    # One row for each event that was taken in; kept longer than any topic keeps records.
+    """
+    CREATE TABLE inbox (
+        consumer text NOT NULL,
+        source text NOT NULL,
+        event_id text NOT NULL,
+        received_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (consumer, source, event_id)
+    )""",
+    "CREATE INDEX inbox_received_at ON inbox (received_at)",
+    """
+    CREATE TABLE task (
+        id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+        subject text NOT NULL,
+        lane text NOT NULL,
+        rank timestamptz NOT NULL,
+        state text NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
+        payload jsonb NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        available_at timestamptz NOT NULL DEFAULT now(),
+        tries integer NOT NULL DEFAULT 0,
+        losses integer NOT NULL DEFAULT 0,
+        looks integer NOT NULL DEFAULT 0,
+        fence bigint NOT NULL DEFAULT 0,
+        worker text,
+        lease_until timestamptz,
+        started_at timestamptz,
+        ended_at timestamptz,
+        progress jsonb,
+        failure_code text,
+        failure_message text
+    )""",
+    # At most one task of a subject waits and one runs: requests for a waiting one join it.
+    "CREATE UNIQUE INDEX task_one_queued ON task (subject) WHERE state = 'queued'",
+    "CREATE UNIQUE INDEX task_one_running ON task (subject) WHERE state = 'running'",
+    "CREATE INDEX task_queue ON task (rank) WHERE state = 'queued'",
+    "CREATE INDEX task_leases ON task (lease_until) WHERE state = 'running'",
+    "CREATE INDEX task_ended_at ON task (ended_at) WHERE ended_at IS NOT NULL",
+    # Fences come from one sequence: a subject's claims follow one another, so for each subject it only grows.
+    "CREATE SEQUENCE fence",
+    """
+    CREATE TABLE outbox (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        topic text NOT NULL,
+        key bytea,
+        headers bytea NOT NULL,
+        value bytea,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        sent_at timestamptz
+    )""",
+    "CREATE INDEX outbox_unsent ON outbox (id) WHERE sent_at IS NULL",
+    "CREATE INDEX outbox_sent_at ON outbox (sent_at) WHERE sent_at IS NOT NULL",
+    """
+    CREATE TABLE role_lease (
+        role text PRIMARY KEY,
+        holder text NOT NULL,
+        lease_until timestamptz NOT NULL
+    )""",
+)

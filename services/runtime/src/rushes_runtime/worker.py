@@ -1,0 +1,328 @@
+"""The worker: claims tasks into slots, renews their leases, ends them under their fence."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Generic, Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+from rushes_schemas import FailureCode
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_runtime import ledger, metrics
+from rushes_runtime.database import Database, is_away
+from rushes_runtime.failures import AttemptFailedError, End, RetryPolicy, TryAgain, after_failure
+from rushes_runtime.health import Health
+from rushes_runtime.janitor import Subjects
+from rushes_runtime.ledger import Task
+from rushes_runtime.waiting import Hint
+
+log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
+_RESULT_WAIT: Final = 2.0  # seconds between tries to write a result while the database is away
+
+
+@dataclass
+class Progress:
+    """What an attempt says of itself; each call shows the watchdog that it is alive.
+
+    Attributes:
+        stalls_as: the failure code if it goes silent now.
+    """
+
+    stage: str = "starting"
+    fraction: float = 0.0
+    stalls_as: FailureCode = FailureCode.TIMEOUT
+    moved_at: float = field(default_factory=time.monotonic)
+
+    def moved(self) -> None:
+        """Something happened."""
+        self.moved_at = time.monotonic()
+
+    def at(self, stage: str, fraction: float) -> None:
+        """A stage reached a fraction (0 to 1) of the whole attempt."""
+        if (stage, fraction) != (self.stage, self.fraction):
+            self.stage, self.fraction = stage, fraction
+            self.moved()
+
+    def snapshot(self) -> dict[str, Any]:
+        """As it stands on the task's row."""
+        return {"stage": self.stage, "fraction": round(self.fraction, 3)}
+
+
+class Workshop(Subjects, Protocol[Result]):
+    """What a service does with a task."""
+
+    async def attempt(self, task: Task, progress: Progress, scratch: Path) -> Result:
+        """Do the work, outside of any transaction, in an empty scratch folder.
+
+        Raises:
+            AttemptFailedError: with the failure code.
+        """
+        ...
+
+    async def succeeded(self, connection: AsyncConnection, task: Task, result: Result) -> None:
+        """The task has ended as done: write the transition and its event."""
+        ...
+
+
+@dataclass
+class _Attempt:
+    task: Task
+    progress: Progress
+    work: asyncio.Task[Any] | None = None
+    reason: FailureCode | None = None  # why the watchdog cancelled it
+    fenced: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """Seconds, and the number of slots."""
+
+    slots: int
+    lease: float
+    heartbeat: float
+    poll_interval: float
+    stall_timeout: float
+    attempt_timeout: float
+    drain_budget: float
+
+
+class Worker(Generic[Result]):
+    """Runs attempts in slots."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        database: Database,
+        workshop: Workshop[Result],
+        limits: WorkerLimits,
+        retries: RetryPolicy,
+        scratch: Path,
+        health: Health,
+        ended: Hint,
+    ) -> None:
+        """
+        Args:
+            ended: given after each end, to wake the relay in this process.
+        """
+        self._name = name
+        self._database = database
+        self._workshop = workshop
+        self._limits = limits
+        self._retries = retries
+        self._scratch = scratch
+        self._health = health
+        self._ended = ended
+        self._running: dict[UUID, _Attempt] = {}
+        self.hint = Hint()
+        metrics.SLOTS.set(limits.slots)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`, then let running jobs end within the drain budget and hand the others back."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        timer = asyncio.create_task(self._keep_alive())
+        try:
+            while not stop.is_set():
+                self._health.beat("worker", within=120)
+                if not await self._fill():
+                    await self.hint.wait(stop, self._limits.poll_interval)
+            await self._drain()
+        finally:
+            timer.cancel()
+            await asyncio.gather(timer, return_exceptions=True)
+        self._health.ended("worker")
+
+    async def _fill(self) -> bool:
+        """Claim one task if a slot is free; whether one was claimed."""
+        if len(self._running) >= self._limits.slots or any(
+            attempt.task.losses for attempt in self._running.values()
+        ):
+            return False
+        try:
+            async with self._database.begin() as connection:
+                task = await ledger.claim(connection, self._name, self._limits.lease, idle=not self._running)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("claim_waits_for_database", error=repr(error)[:500])
+            return False
+        if task is None:
+            return False
+        attempt = _Attempt(task, Progress())
+        self._running[task.id] = attempt
+        metrics.BUSY_SLOTS.set(len(self._running))
+        attempt.work = asyncio.create_task(self._work(attempt))
+        return True
+
+    async def _work(self, attempt: _Attempt) -> None:
+        task = attempt.task
+        began = time.monotonic()
+        scratch = self._scratch / f"{task.id}-{task.fence}"
+        with structlog.contextvars.bound_contextvars(
+            subject=task.subject, attempt=task.attempt, fence=task.fence
+        ):
+            try:
+                scratch.mkdir()
+                log.info("attempt_started", lane=task.lane)
+                outcome = await self._outcome(attempt, scratch)
+                took = time.monotonic() - began
+                if isinstance(outcome, AttemptFailedError):
+                    label, code = "failed", outcome.code.value
+                    log.warning("attempt_failed", code=code, message=outcome.message, seconds=round(took, 3))
+                else:
+                    label, code = "done", ""
+                    log.info("attempt_done", seconds=round(took, 3))
+                metrics.ATTEMPTS.labels(label, code).inc()
+                metrics.ATTEMPT_SECONDS.labels(label).observe(took)
+                await self._conclude(attempt, outcome)
+            except asyncio.CancelledError:
+                log.info("attempt_given_up", fenced=attempt.fenced)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+                del self._running[task.id]
+                metrics.BUSY_SLOTS.set(len(self._running))
+                self._ended.give()
+                self.hint.give()
+
+    async def _outcome(self, attempt: _Attempt, scratch: Path) -> Result | AttemptFailedError:
+        try:
+            return await self._workshop.attempt(attempt.task, attempt.progress, scratch)
+        except AttemptFailedError as error:
+            return error
+        except asyncio.CancelledError:
+            if attempt.reason is None:
+                raise
+            current = asyncio.current_task()
+            assert current
+            current.uncancel()
+            silent = time.monotonic() - attempt.progress.moved_at
+            return AttemptFailedError(
+                attempt.reason, f"stopped in stage {attempt.progress.stage}, silent for {silent:.0f} s"
+            )
+        except Exception as error:  # the job must end or be tried again, whatever we did wrong
+            log.exception("attempt_broke")
+            return AttemptFailedError(FailureCode.INTERNAL, f"{type(error).__name__}: {error}"[:500])
+
+    async def _conclude(self, attempt: _Attempt, outcome: Result | AttemptFailedError) -> None:
+        """Write what came out, waiting for a database that is away: the fence tells whether it counts."""
+        while True:
+            try:
+                async with self._database.begin() as connection:
+                    await self._write(connection, attempt, outcome)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                log.warning("result_waits_for_database", error=repr(error)[:500])
+                await asyncio.sleep(_RESULT_WAIT)
+            else:
+                return
+
+    async def _write(
+        self, connection: AsyncConnection, attempt: _Attempt, outcome: Result | AttemptFailedError
+    ) -> None:
+        task = attempt.task
+        await self._workshop.lock(connection, task.subject)
+        if not isinstance(outcome, AttemptFailedError):
+            if await ledger.end(connection, task):
+                await self._workshop.succeeded(connection, task, outcome)
+            else:
+                log.warning("fenced_off")
+            return
+        decision = after_failure(
+            outcome.code,
+            tries=task.tries,
+            looks=task.looks,
+            requested_at=task.created_at,
+            now=datetime.now(UTC),
+            policy=self._retries,
+        )
+        match decision:
+            case End():
+                if await ledger.end(connection, task, code=outcome.code, message=outcome.message):
+                    await self._workshop.failed(connection, task, outcome)
+                else:
+                    log.warning("fenced_off")
+            case TryAgain(wait, counts_as_look):
+                requeued = await ledger.requeue(
+                    connection,
+                    task,
+                    wait=wait,
+                    tries=0 if counts_as_look else 1,
+                    looks=1 if counts_as_look else 0,
+                    code=outcome.code,
+                    message=outcome.message,
+                )
+                if requeued.joined:
+                    await self._workshop.joined(connection, task, requeued.joined)
+                log.info("tried_again_later", wait=round(wait.total_seconds(), 1))
+
+    async def _keep_alive(self) -> None:
+        """Renew leases and store progress by timer; end attempts that are fenced off, silent or too long."""
+        started: dict[UUID, float] = {}
+        while True:
+            await asyncio.sleep(self._limits.heartbeat)
+            attempts = list(self._running.values())
+            started = {a.task.id: started.get(a.task.id, time.monotonic()) for a in attempts}
+            for attempt in attempts:
+                self._watch(attempt, started[attempt.task.id])
+            metrics.SCRATCH_FREE.set(shutil.disk_usage(self._scratch).free)
+            if not attempts:
+                continue
+            held: list[tuple[Task, Mapping[str, Any] | None]] = [
+                (attempt.task, attempt.progress.snapshot()) for attempt in attempts
+            ]
+            try:
+                async with self._database.begin() as connection:
+                    ours = await ledger.renew(connection, held, self._limits.lease)
+            except Exception as error:  # a lease not renewed is found by the janitor; the loop must go on
+                log.warning("renewal_failed", error=repr(error)[:500])
+                continue
+            for attempt in attempts:
+                if attempt.task.id not in ours and attempt.task.id in self._running and attempt.work:
+                    attempt.fenced = True
+                    attempt.work.cancel()
+
+    def _watch(self, attempt: _Attempt, started: float) -> None:
+        now = time.monotonic()
+        silent = now - attempt.progress.moved_at > self._limits.stall_timeout
+        if attempt.reason is None and (silent or now - started > self._limits.attempt_timeout):
+            attempt.reason = attempt.progress.stalls_as if silent else FailureCode.TIMEOUT
+            if attempt.work:
+                attempt.work.cancel()
+
+    async def _drain(self) -> None:
+        metrics.DRAINING.set(1)
+        works = [attempt.work for attempt in self._running.values() if attempt.work]
+        if not works:
+            return
+        log.info("draining", jobs=len(works), budget=self._limits.drain_budget)
+        await asyncio.wait(works, timeout=self._limits.drain_budget)
+        late = list(self._running.values())
+        for attempt in late:
+            if attempt.work:
+                attempt.work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        for attempt in late:
+            async with self._database.begin() as connection:
+                await self._workshop.lock(connection, attempt.task.subject)
+                requeued = await ledger.requeue(connection, attempt.task)
+                if requeued.joined:
+                    await self._workshop.joined(connection, attempt.task, requeued.joined)
+            log.info("handed_back", subject=attempt.task.subject)
+
+
+async def empty_scratch(scratch: Path) -> None:
+    """Remove what a process that died left behind in its own scratch folder."""
+    if scratch.is_dir():
+        await asyncio.to_thread(shutil.rmtree, scratch, True)
+    scratch.mkdir(parents=True, exist_ok=True)
