@@ -82,9 +82,7 @@ Rate = Annotated[
 Bitrate = Annotated[
     str,
     BeforeValidator(parse_bitrate),
-    WithJsonSchema(
-        {"type": "string", "pattern": _BITRATE.pattern, "description": 'Bits a second, such as "28M".'}
-    ),
+    WithJsonSchema({"type": "string", "pattern": _BITRATE.pattern, "description": 'Bits a second, such as "28M".'}),
 ]
 Pixels = Annotated[int, Field(ge=2, le=16384)]
 

@@ -44,6 +44,4 @@ def statuses_behind(exposed: str, *, expose_missing: bool) -> frozenset[str]:
     answer may say it.
     """
     known = {status.value for status in PreviewStatus} | {exposed}
-    return frozenset(
-        status for status in known if exposed_status(status, expose_missing=expose_missing) == exposed
-    )
+    return frozenset(status for status in known if exposed_status(status, expose_missing=expose_missing) == exposed)

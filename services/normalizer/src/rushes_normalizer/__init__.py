@@ -1,1 +1,1 @@
-
+"""The normalizer: uploads in, verified outputs and statuses out."""

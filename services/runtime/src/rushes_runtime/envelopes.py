@@ -83,9 +83,7 @@ def read_event(record: ConsumerRecord[bytes, bytes], contracts: Sequence[Contrac
     if record.value is None:
         raise UnreadableError("empty", "the record has no value")
     if len(record.value) > MAX_EVENT_BYTES:
-        raise UnreadableError(
-            "too_large", f"{len(record.value)} bytes; an event has {MAX_EVENT_BYTES} at most"
-        )
+        raise UnreadableError("too_large", f"{len(record.value)} bytes; an event has {MAX_EVENT_BYTES} at most")
     envelope = _envelope(record)
     contract = _contract(envelope.get_type(), contracts)
     try:
@@ -93,9 +91,7 @@ def read_event(record: ConsumerRecord[bytes, bytes], contracts: Sequence[Contrac
         event = contract.model.model_validate_json(data if isinstance(data, bytes) else json.dumps(data))
     except ValidationError as error:
         raise UnreadableError("invalid", _sentence(error)) from None
-    received = Received(
-        event, envelope.get_id(), envelope.get_source(), envelope.get_extension("traceparent"), record
-    )
+    received = Received(event, envelope.get_id(), envelope.get_source(), envelope.get_extension("traceparent"), record)
     for name, value in (("id", received.event_id), ("source", received.source)):
         if not value or len(value) > _MAX_ATTRIBUTE or "\0" in value:
             raise UnreadableError("not_an_event", f"the attribute {name} is empty, too long or has a NUL")

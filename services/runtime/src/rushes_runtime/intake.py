@@ -175,9 +175,7 @@ class Intake:
                 await self.take_in(records[:middle])
                 await self.take_in(records[middle:])
                 return
-            reason = UnreadableError(
-                "refused", f"{type(error).__name__}: {error}".replace("\0", "\\0")[:1000]
-            )
+            reason = UnreadableError("refused", f"{type(error).__name__}: {error}".replace("\0", "\\0")[:1000])
             async with self._database.begin() as connection:
                 await self._bury(connection, [(records[0], reason)])
 
@@ -216,9 +214,7 @@ class Intake:
         new = {(row.source, row.event_id) for row in result}
         return [event for identity, event in first.items() if identity in new]
 
-    async def _bury(
-        self, connection: AsyncConnection, dead: Sequence[tuple[Record, UnreadableError]]
-    ) -> None:
+    async def _bury(self, connection: AsyncConnection, dead: Sequence[tuple[Record, UnreadableError]]) -> None:
         for record, why in dead:
             metrics.DEAD_LETTERS.labels(record.topic, why.reason).inc()
             log.warning(
@@ -231,16 +227,10 @@ class Intake:
             )
         await outbox.put(connection, [outbox.dead_letter(self._service, record, why) for record, why in dead])
 
-    async def _commit(
-        self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, Sequence[Record]]
-    ) -> None:
+    async def _commit(self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, Sequence[Record]]) -> None:
         # After a rebalance some partitions are another member's; it meets our work in the inbox.
         assigned = consumer.assignment()
-        offsets = {
-            partition: records[-1].offset + 1
-            for partition, records in batches.items()
-            if partition in assigned
-        }
+        offsets = {partition: records[-1].offset + 1 for partition, records in batches.items() if partition in assigned}
         try:
             if offsets:
                 await consumer.commit(offsets)
@@ -248,9 +238,7 @@ class Intake:
             metrics.COMMIT_FAILURES.labels(self._group).inc()
             log.warning("commit_failed", group=self._group, error=repr(error))
 
-    def _seek_back(
-        self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, Sequence[Record]]
-    ) -> None:
+    def _seek_back(self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, Sequence[Record]]) -> None:
         assigned = consumer.assignment()
         for partition, records in batches.items():
             if partition in assigned:

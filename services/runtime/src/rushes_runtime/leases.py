@@ -28,9 +28,7 @@ class RoleLease:
 
     async def hold(self) -> bool:
         """Take or renew the lease; False while another process holds it."""
-        rows = await self._database.fetch(
-            _TAKE, role=self._role, holder=self._holder, seconds=float(self._seconds)
-        )
+        rows = await self._database.fetch(_TAKE, role=self._role, holder=self._holder, seconds=float(self._seconds))
         return bool(rows)
 
     async def give_back(self) -> None:

@@ -12,9 +12,7 @@ EVENTS = Counter("rushes_events_total", "Events taken in, by topic and outcome."
 RECORD_DELAY = Histogram(
     "rushes_record_delay_seconds", "Age of a record when it was taken in.", ["topic"], buckets=DURATIONS
 )
-DEAD_LETTERS = Counter(
-    "rushes_dead_letters_total", "Records that could not be taken in.", ["topic", "reason"]
-)
+DEAD_LETTERS = Counter("rushes_dead_letters_total", "Records that could not be taken in.", ["topic", "reason"])
 LAST_POLL = Gauge("rushes_last_poll_timestamp_seconds", "When the bus was last polled.", ["topic"])
 PARTITIONS = Gauge("rushes_assigned_partitions", "Partitions that this process reads.", ["group"])
 REBALANCES = Counter("rushes_rebalances_total", "Assignments of partitions to this process.", ["group"])

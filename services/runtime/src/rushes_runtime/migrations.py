@@ -60,9 +60,7 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
 
 def current_revision(connection: Connection, schema: str) -> str | None:
     """The revision that a schema is at; None before the first migration."""
-    return MigrationContext.configure(
-        connection, opts={"version_table_schema": schema}
-    ).get_current_revision()
+    return MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_revision()
 
 
 def newest_revision(scripts: Path, schema: str) -> str:
@@ -83,10 +81,7 @@ async def check_schema(database: Database, scripts: Path, instance: str) -> None
         current = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
     newest = newest_revision(scripts, database.schema)
     if current != newest:
-        msg = (
-            f"database schema {database.schema} is at revision {current}, "
-            f"this version needs {newest}: run migrate"
-        )
+        msg = f"database schema {database.schema} is at revision {current}, this version needs {newest}: run migrate"
         raise SchemaNotReadyError(msg)
     await _check_instance(database, instance)
 

@@ -90,6 +90,4 @@ def dead_letter(service: str, record: ConsumerRecord[bytes, bytes], why: Unreada
             break
         headers.append((f"original-{name}", header or b""))
     key = record.key if record.key is None or len(record.key) <= 4096 else record.key[:4096]
-    return Outgoing(
-        f"{service}.dead-letters", key, headers, None if value is None else value[:MAX_DEAD_LETTER_BYTES]
-    )
+    return Outgoing(f"{service}.dead-letters", key, headers, None if value is None else value[:MAX_DEAD_LETTER_BYTES])

@@ -36,9 +36,7 @@ class KafkaSettings(BaseModel):
     ssl_cafile: Path | None = Field(None, description="File of the authorities to trust (PEM).")
     ssl_certfile: Path | None = Field(None, description="Client certificate (PEM).")
     ssl_keyfile: Path | None = Field(None, description="Key of the client certificate (PEM).")
-    topic_prefix: str = Field(
-        "", pattern=r"^[A-Za-z0-9._-]{0,60}$", description="Put before each topic's name."
-    )
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,60}$", description="Put before each topic's name.")
     check_crcs: bool = Field(True, description="Verify checksums of fetched batches.")
     batch_records: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1000, description="Records taken in by one database transaction, at most."
@@ -95,23 +93,15 @@ class RuntimeSettings(BaseSettings):
     kafka: KafkaSettings
     store: StoreSettings = Field(description="The main store: where uploads come and outputs go.")
     expose_missing: bool = Field(False, description="Show API consumers `missing`; off, they see `broken`.")
-    operations_host: str = Field(
-        "127.0.0.1", description="Address of `/metrics`, `/livez`, `/readyz`, `/startupz`."
-    )
-    operations_port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        9090, description="Its port; 0 picks a free one."
-    )
+    operations_host: str = Field("127.0.0.1", description="Address of `/metrics`, `/livez`, `/readyz`, `/startupz`.")
+    operations_port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Its port; 0 picks a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log.")
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="`auto` is text in a terminal, JSON elsewhere."
     )
     scratch: Path = Field(Path("/tmp/rushes"), description="Folder for files in work; emptied of leftovers.")  # noqa: S108
-    slots: Annotated[int, Field(ge=1, le=64)] = Field(
-        2, description="Jobs that a worker process runs at once."
-    )
-    lease: Seconds = Field(
-        60, description="Seconds without a renewal after which a worker's job is another's."
-    )
+    slots: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Jobs that a worker process runs at once.")
+    lease: Seconds = Field(60, description="Seconds without a renewal after which a worker's job is another's.")
     heartbeat: Seconds = Field(5, description="Seconds between renewals.")
     poll_interval: Seconds = Field(0.5, description="Seconds between looks into the ledger and the outbox.")
     stall_timeout: Seconds = Field(300, description="Seconds without progress after which an attempt ends.")
@@ -120,18 +110,14 @@ class RuntimeSettings(BaseSettings):
     retry_limit: Annotated[int, Field(ge=1, le=100)] = Field(
         8, description="Attempts with a transient failure before a job ends."
     )
-    retry_age: Seconds = Field(
-        86_400, description="Seconds after its request that a job is still tried again."
-    )
+    retry_age: Seconds = Field(86_400, description="Seconds after its request that a job is still tried again.")
     retry_first_wait: Seconds = Field(5, description="Seconds before the second attempt; doubles each time.")
     retry_longest_wait: Seconds = Field(900, description="Seconds between two attempts, at most.")
     loss_limit: Annotated[int, Field(ge=1, le=100)] = Field(
         3, description="Workers that a job may lose before it counts as poison."
     )
     janitor_interval: Seconds = Field(5, description="Seconds between the janitor's rounds.")
-    retention: Seconds = Field(
-        2_592_000, description="Seconds that inbox, sent outbox and ended jobs are kept."
-    )
+    retention: Seconds = Field(2_592_000, description="Seconds that inbox, sent outbox and ended jobs are kept.")
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeats(self) -> RuntimeSettings:

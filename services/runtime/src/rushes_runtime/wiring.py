@@ -31,9 +31,7 @@ def make_relay(settings: RuntimeSettings, service: str, database: Database, heal
     )
 
 
-def make_janitor(
-    settings: RuntimeSettings, database: Database, subjects: Subjects, health: Health
-) -> Janitor:
+def make_janitor(settings: RuntimeSettings, database: Database, subjects: Subjects, health: Health) -> Janitor:
     """The janitor of a service."""
     return Janitor(
         database=database,

@@ -144,9 +144,7 @@ class Worker(Generic[Result]):
 
     async def _fill(self) -> bool:
         """Claim one task if a slot is free; whether one was claimed."""
-        if len(self._running) >= self._limits.slots or any(
-            attempt.task.losses for attempt in self._running.values()
-        ):
+        if len(self._running) >= self._limits.slots or any(attempt.task.losses for attempt in self._running.values()):
             return False
         try:
             async with self._database.begin() as connection:
@@ -168,9 +166,7 @@ class Worker(Generic[Result]):
         task = attempt.task
         began = time.monotonic()
         scratch = self._scratch / f"{task.id}-{task.fence}"
-        with structlog.contextvars.bound_contextvars(
-            subject=task.subject, attempt=task.attempt, fence=task.fence
-        ):
+        with structlog.contextvars.bound_contextvars(subject=task.subject, attempt=task.attempt, fence=task.fence):
             try:
                 scratch.mkdir()
                 log.info("attempt_started", lane=task.lane)

@@ -118,9 +118,7 @@ class LocalStore:
     ) -> ObjectStat:
         return await asyncio.to_thread(self._upload, bucket, key, path, condition, moved)
 
-    def _upload(
-        self, bucket: str, key: str, path: Path, condition: Condition, moved: Moved | None
-    ) -> ObjectStat:
+    def _upload(self, bucket: str, key: str, path: Path, condition: Condition, moved: Moved | None) -> ObjectStat:
         target = self.path(bucket, key)
         with _answers(target):
             if not self._bucket(bucket).is_dir():

@@ -37,9 +37,7 @@ async def place_sentinels(store: Store, buckets: Iterable[str], instance: str) -
             content = Path(folder, "sentinel")
             content.write_text(json.dumps({"instance": instance}), encoding="utf-8")
             try:
-                await store.upload(
-                    bucket, SENTINEL_KEY, content, content_type="application/json", condition=IfAbsent()
-                )
+                await store.upload(bucket, SENTINEL_KEY, content, content_type="application/json", condition=IfAbsent())
             except PreconditionFailedError:
                 await prove_whole(store, bucket, instance)
 

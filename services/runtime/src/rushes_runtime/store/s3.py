@@ -98,9 +98,7 @@ class S3Store:
         return ObjectStat(key, head["ContentLength"], _bare(head["ETag"]), head["LastModified"])
 
     async def list(self, bucket: str, prefix: str = "") -> AsyncIterator[ObjectStat]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket(bucket), Prefix=prefix
-        )
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket(bucket), Prefix=prefix)
         iterator = pages.__aiter__()
         while True:
             with self._answers("list", bucket, prefix):
@@ -171,9 +169,7 @@ class S3Store:
                     part = await self._client.upload_part(**where, PartNumber=number, Body=chunk)
                     parts.append({"PartNumber": number, "ETag": part["ETag"]})
                     moved(len(chunk))
-            answer = await self._client.complete_multipart_upload(
-                **where, MultipartUpload={"Parts": parts}, **headers
-            )
+            answer = await self._client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts}, **headers)
         except BaseException:
             await asyncio.shield(self._client.abort_multipart_upload(**where))
             raise

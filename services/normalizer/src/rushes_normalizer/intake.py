@@ -1,0 +1,123 @@
+"""Intake of uploads, deletions and requests: one transaction writes all that follows from a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from rushes_runtime import ledger, outbox
+from rushes_runtime.envelopes import Received, UnreadableError
+from rushes_runtime.intake import Refused
+from rushes_runtime.ledger import NewTask
+from rushes_runtime.outbox import Outgoing
+from rushes_schemas import (
+    CONTRACTS,
+    Envelope,
+    PreviewDeleted,
+    PreviewUploaded,
+    RenormalizeRequested,
+)
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_normalizer import previews, requests
+from rushes_normalizer.folding import Folded, Lane
+from rushes_normalizer.kinds import UploadKind, kind_of
+from rushes_normalizer.settings import NormalizerSettings
+from rushes_normalizer.transitions import status_changed
+
+CONTRACTS_BY_TOPIC: Final = {
+    topic: [contract for contract in CONTRACTS if contract.topic == topic]
+    for topic in ("preview-uploaded", "renormalize-requested")
+}
+EVENT_SOURCE: Final = "/rushes/normalizer"
+
+# A deleted preview needs no work: what waits is dropped, what runs loses its fence.
+_DROP: Final = text("""
+    UPDATE task SET state = 'failed', ended_at = now(), lease_until = NULL, failure_message = 'deleted'
+    WHERE subject = ANY(:subjects) AND state IN ('queued', 'running')""")
+
+
+class UploadIntake:
+    """Turns events into rows, requests, jobs and status changes."""
+
+    def __init__(self, settings: NormalizerSettings) -> None:
+        self._expose_missing = settings.expose_missing
+        self._movies = frozenset(settings.movie_extensions.split(","))
+        self._pictures = frozenset(settings.picture_extensions.split(","))
+        self._offsets = {
+            Lane.UPLOAD: timedelta(0),
+            Lane.SINGLE: timedelta(seconds=settings.single_offset),
+            Lane.BULK: timedelta(seconds=settings.bulk_offset),
+        }
+
+    def kind(self, extension: str) -> UploadKind:
+        """The kind of an upload, by the settings' lists of extensions."""
+        return kind_of(extension, movies=self._movies, pictures=self._pictures)
+
+    async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
+        """Write what follows from a batch of new events."""
+        ids = {received.event.preview_file_id for received in events}
+        held = await previews.lock(connection, ids)
+        folded = {each: Folded(held.get(each), held.get(each)) for each in ids}
+        now = datetime.now(UTC)
+        refused: list[Refused] = []
+        for received in events:
+            try:
+                self._fold(folded[received.event.preview_file_id], received, now)
+            except UnreadableError as reason:
+                refused.append((received, reason))
+        await self._write(connection, list(folded.values()), now, events)
+        return refused
+
+    def _fold(self, folded: Folded, received: Received, now: datetime) -> None:
+        event = received.event
+        match event:
+            case PreviewUploaded():
+                folded.uploaded(event, received.event_id, received.source, kind=self.kind, now=now)
+            case RenormalizeRequested():
+                folded.renormalized(event, received.event_id, received.source)
+            case PreviewDeleted():
+                folded.deleted(event, received.event_id, received.source)
+            case _:
+                raise UnreadableError("unknown_type", type(event).__name__)
+
+    async def _write(
+        self, connection: AsyncConnection, all_folded: list[Folded], now: datetime, events: Sequence[Received]
+    ) -> None:
+        traces = {received.event_id: received.traceparent for received in events}
+        changed = [folded for folded in all_folded if folded.changed]
+        await previews.save(connection, [folded.row for folded in changed if folded.row])
+        deleted = [folded.row.id for folded in changed if folded.row and folded.row.deleted_at]
+        if deleted:
+            await connection.execute(_DROP, {"subjects": [str(each) for each in deleted]})
+            await requests.cancel(connection, deleted)
+        tasks = await ledger.enqueue(connection, [task for f in all_folded if (task := self._task(f, now))])
+        await requests.add(
+            connection,
+            [(folded.row.id, request) for folded in all_folded if folded.row for request in folded.requests],
+            tasks,
+        )
+        await outbox.put(connection, [self._event(folded, now, traces) for folded in changed])
+
+    def _task(self, folded: Folded, now: datetime) -> NewTask | None:
+        if folded.row is None or folded.lane is None:
+            return None
+        encoding = folded.encoding.model_dump(mode="json", exclude_none=True) if folded.encoding else None
+        return NewTask(str(folded.row.id), folded.lane, now + self._offsets[folded.lane], {"encoding": encoding})
+
+    def _event(self, folded: Folded, now: datetime, traces: dict[str, str | None]) -> Outgoing:
+        assert folded.row
+        answered = [request.event_id for request in folded.requests]
+        event = status_changed(
+            folded.before,
+            folded.row,
+            job_state="queued" if folded.lane else "done",
+            request_ids=answered,
+            attempt=0,
+            expose_missing=self._expose_missing,
+            now=now,
+        )
+        trace = next((traces[each] for each in reversed(answered) if traces.get(each)), None)
+        return Outgoing.of(Envelope(event, source=EVENT_SOURCE, time=now, traceparent=trace))

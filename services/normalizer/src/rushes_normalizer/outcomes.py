@@ -1,0 +1,29 @@
+"""Waiting for requests to end, decided by the requests themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Collection
+from typing import Any, Final
+
+from rushes_runtime.database import Database
+
+_REQUESTS: Final = """
+    SELECT request.event_id, request.preview_file_id, request.outcome, request.failure_code,
+        task.state AS job_state, task.progress
+    FROM request LEFT JOIN task ON task.id = request.task_id
+    WHERE request.event_id = ANY(:ids)"""
+
+
+async def follow_requests(
+    database: Database, event_ids: Collection[str], interval: float = 0.25
+) -> AsyncIterator[dict[str, dict[str, Any]]]:
+    """What is known of requests, by event id, again and again until all have an outcome."""
+    while True:
+        rows = await database.fetch(_REQUESTS, ids=list(event_ids))
+        known = {row.event_id: {**row._mapping, "progress": json.loads(row.progress or "null")} for row in rows}
+        yield known
+        if len(known) == len(event_ids) and all(request["outcome"] for request in known.values()):
+            return
+        await asyncio.sleep(interval)

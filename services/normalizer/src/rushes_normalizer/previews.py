@@ -1,0 +1,157 @@
+"""Rows of `preview_file`, and the few statements that read and write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from rushes_schemas import Encoding, PreviewStatus, Source, StoredFile
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+SCHEMA: Final = "normalizer"
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """A preview as the normalizer keeps it. `version` grows by one at each transition."""
+
+    id: UUID
+    status: PreviewStatus
+    version: int
+    uploaded_at: datetime
+    upload_extension: str
+    source: Source
+    created_at: datetime
+    name: str | None = None
+    original_name: str | None = None
+    revision: int | None = None
+    position: int | None = None
+    extension: str | None = None
+    file_size: int | None = None
+    validation_status: str = "neutral"
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    task_id: UUID | None = None
+    person_id: UUID | None = None
+    project_id: UUID | None = None
+    upload_generation: int | None = None
+    encoding: Encoding | None = None
+    fence: int = 0
+    failure_code: str | None = None
+    failure_message: str | None = None
+    fps: str | None = None
+    frame_count: int | None = None
+    source_fps: str | None = None
+    frames_duplicated: int | None = None
+    frames_dropped: int | None = None
+    files: tuple[StoredFile, ...] = field(default=())
+    deleted_at: datetime | None = None
+
+    def moved(self, **changes: Any) -> PreviewRow:
+        """The row after a transition: one version on."""
+        return replace(self, version=self.version + 1, **changes)
+
+
+# Locking in id order keeps two batches that share previews from waiting for each other.
+LOCK: Final = text("SELECT * FROM preview_file WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+READ: Final = text("SELECT * FROM preview_file WHERE id = ANY(:ids)")
+
+_COLUMNS: Final = (
+    ("id", "uuid"),
+    ("status", "text"),
+    ("version", "bigint"),
+    ("uploaded_at", "timestamptz"),
+    ("upload_extension", "text"),
+    ("source", "jsonb"),
+    ("created_at", "timestamptz"),
+    ("name", "text"),
+    ("original_name", "text"),
+    ("revision", "integer"),
+    ("position", "integer"),
+    ("extension", "text"),
+    ("file_size", "bigint"),
+    ("width", "integer"),
+    ("height", "integer"),
+    ("duration", "double precision"),
+    ("task_id", "uuid"),
+    ("person_id", "uuid"),
+    ("project_id", "uuid"),
+    ("upload_generation", "bigint"),
+    ("encoding", "jsonb"),
+    ("fence", "bigint"),
+    ("failure_code", "text"),
+    ("failure_message", "text"),
+    ("fps", "text"),
+    ("frame_count", "integer"),
+    ("source_fps", "text"),
+    ("frames_duplicated", "integer"),
+    ("frames_dropped", "integer"),
+    ("files", "jsonb"),
+    ("deleted_at", "timestamptz"),
+)
+_NAMES: Final = ", ".join(name for name, _ in _COLUMNS)
+
+# The version guards against a writer that did not lock: a row never goes back.
+SAVE: Final = text(f"""
+    INSERT INTO preview_file AS held ({_NAMES})
+    SELECT {_NAMES} FROM json_to_recordset(CAST(:rows AS json))
+        AS new ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS)})
+    ON CONFLICT (id) DO UPDATE SET
+        {", ".join(f"{name} = excluded.{name}" for name, _ in _COLUMNS if name != "id")}, updated_at = now()
+    WHERE held.version < excluded.version""")  # noqa: S608 - the names are this module's own
+
+
+async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, PreviewRow]:
+    """The rows of the given previews, locked until the transaction ends."""
+    result = await connection.execute(LOCK, {"ids": list(ids)})
+    return {row["id"]: row_of(row) for row in result.mappings()}
+
+
+async def read(connection: AsyncConnection, preview_file_id: UUID) -> PreviewRow | None:
+    """One row, as it is now."""
+    result = await connection.execute(READ, {"ids": [preview_file_id]})
+    row = result.mappings().one_or_none()
+    return row_of(row) if row else None
+
+
+async def save(connection: AsyncConnection, rows: Sequence[PreviewRow]) -> None:
+    """Insert or update rows; their locks are held, or they are new."""
+    if rows:
+        await connection.execute(SAVE, {"rows": json.dumps([_plain(row) for row in rows])})
+
+
+def row_of(row: RowMapping) -> PreviewRow:
+    """A `PreviewRow` of what the database gives."""
+    values: Mapping[str, Any] = {name: row[name] for name, _ in _COLUMNS}
+    return PreviewRow(
+        **{
+            **values,
+            "status": PreviewStatus(row["status"]),
+            "source": Source.model_validate_json(row["source"]),
+            "encoding": Encoding.model_validate_json(row["encoding"]) if row["encoding"] else None,
+            "files": tuple(StoredFile.model_validate(stored) for stored in json.loads(row["files"])),
+        }
+    )
+
+
+def _plain(row: PreviewRow) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, _ in _COLUMNS:
+        value = getattr(row, name)
+        match value:
+            case UUID():
+                value = str(value)
+            case datetime():
+                value = value.isoformat()
+            case Source() | Encoding():
+                value = value.model_dump(mode="json", exclude_none=True)
+            case tuple():
+                value = [stored.model_dump(mode="json") for stored in value]
+        values[name] = value
+    return values

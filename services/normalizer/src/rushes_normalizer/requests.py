@@ -1,0 +1,64 @@
+"""Requests: each event that asks for work keeps a row and an outcome of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_normalizer.folding import NewRequest
+
+_ADD: Final = text("""
+    INSERT INTO request
+        (event_id, source, preview_file_id, kind, reason, requested_by, task_id, outcome, ended_at)
+    SELECT event_id, source, preview_file_id, kind, reason, requested_by, task_id, outcome,
+        CASE WHEN outcome IS NOT NULL THEN now() END
+    FROM json_to_recordset(CAST(:rows AS json))
+        AS new (event_id text, source text, preview_file_id uuid, kind text, reason text, requested_by text,
+                task_id uuid, outcome text)""")
+_MOVE: Final = text("UPDATE request SET task_id = :waiting WHERE task_id = :ended AND ended_at IS NULL")
+_END: Final = text("""
+    UPDATE request SET ended_at = now(), outcome = :outcome, failure_code = :code
+    WHERE task_id = :task AND ended_at IS NULL RETURNING event_id""")
+_CANCEL: Final = text("""
+    UPDATE request SET ended_at = now(), outcome = 'deleted'
+    WHERE preview_file_id = ANY(:ids) AND ended_at IS NULL""")
+
+
+async def add(connection: AsyncConnection, requests: Sequence[tuple[UUID, NewRequest]], tasks: dict[str, UUID]) -> None:
+    """Write requests, each under the task that will answer it."""
+    rows = [
+        {
+            "event_id": request.event_id,
+            "source": request.source,
+            "preview_file_id": str(preview_file_id),
+            "kind": request.kind,
+            "reason": request.reason,
+            "requested_by": request.requested_by,
+            "task_id": None if request.outcome else str(tasks[str(preview_file_id)]),
+            "outcome": request.outcome,
+        }
+        for preview_file_id, request in requests
+    ]
+    if rows:
+        await connection.execute(_ADD, {"rows": json.dumps(rows)})
+
+
+async def move(connection: AsyncConnection, ended: UUID, waiting: UUID) -> None:
+    """The waiting task answers what the ended one did not."""
+    await connection.execute(_MOVE, {"ended": ended, "waiting": waiting})
+
+
+async def end(connection: AsyncConnection, task_id: UUID, outcome: str, code: str | None) -> list[str]:
+    """End the requests of a task; their event ids."""
+    result = await connection.execute(_END, {"task": task_id, "outcome": outcome, "code": code})
+    return [row.event_id for row in result]
+
+
+async def cancel(connection: AsyncConnection, preview_file_ids: Sequence[UUID]) -> None:
+    """End the open requests of deleted previews."""
+    await connection.execute(_CANCEL, {"ids": list(preview_file_ids)})

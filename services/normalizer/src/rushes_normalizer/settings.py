@@ -1,0 +1,82 @@
+"""The normalizer's settings."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated
+
+from pydantic import Field
+from rushes_runtime.settings import RuntimeSettings, Seconds
+from rushes_schemas.encoding import Bitrate, Rate, X264Preset
+
+from rushes_normalizer.media.defaults import EncodingDefaults
+from rushes_normalizer.media.limits import Limits
+
+Extensions = Annotated[str, Field(pattern=r"^[a-z0-9]{1,6}(,[a-z0-9]{1,6})*$")]
+
+
+class NormalizerSettings(RuntimeSettings):
+    """What the normalizer needs."""
+
+    movie_extensions: Extensions = Field(
+        "mp4,mov,m4v,avi,mkv,webm,wmv",
+        description="Uploads that are movies; others are pictures or plain files.",
+    )
+    picture_extensions: Extensions = Field(
+        "png,jpg,jpeg,jpe", description="Uploads to make pictures of; other files are kept as they are."
+    )
+    default_fps: Rate | None = Field(
+        None, description="Output rate of every movie without a rate of its own; default: the source's."
+    )
+    default_height: Annotated[int, Field(ge=2, le=8192)] = Field(1080, description="Canvas height in pixels.")
+    highdef_bitrate: Bitrate = Field("28M", description="Target and cap of the high definition movie, bits a second.")
+    lowdef_bitrate: Bitrate = Field("6M", description="Target and cap of the low definition movie, bits a second.")
+    preset: X264Preset | None = Field(None, description="x264 preset; default: a tuning for keyframes every 2 frames.")
+    vbv_bufsize_factor: Annotated[float, Field(gt=0, le=10)] = Field(
+        2.0, description="VBV buffer in seconds of bitrate."
+    )
+    max_source_bytes: Annotated[int, Field(ge=1)] = Field(
+        107_374_182_400, description="Bytes of the largest upload that is read."
+    )
+    max_duration: Seconds = Field(14_400, description="Seconds of the longest movie that is encoded.")
+    max_frames: Annotated[int, Field(ge=1)] = Field(500_000, description="Frames of the longest movie.")
+    max_pixels: Annotated[int, Field(ge=4)] = Field(100_000_000, description="Pixels of the largest frame or picture.")
+    ffmpeg: str | None = Field(None, description="Path of ffmpeg; default: the wheel's, else the PATH's.")
+    ffprobe: str | None = Field(None, description="Path of ffprobe; default: the wheel's, else the PATH's.")
+    ffmpeg_threads: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="Threads of each decoder and encoder; 0 takes what the machine has."
+    )
+    ffmpeg_memory: Annotated[int, Field(ge=268_435_456)] = Field(
+        8_589_934_592, description="Bytes of address space of one ffmpeg."
+    )
+    missing_confirm_after: Seconds = Field(60, description="Seconds between the two looks that prove a source missing.")
+    keep_playable: bool = Field(
+        False, description="A failed renormalization leaves a preview ready if all its outputs still exist."
+    )
+    single_offset: Seconds = Field(3600, description="Seconds that uploads may overtake a single request.")
+    bulk_offset: Seconds = Field(86_400, description="Seconds that other work may overtake a bulk request.")
+    tombstone_after: Seconds = Field(
+        604_800, description="Seconds after a deletion that its tombstone follows on `status-changed`."
+    )
+
+    def encoding_defaults(self) -> EncodingDefaults:
+        """What `Encoding` leaves out."""
+        return EncodingDefaults(
+            fps=Fraction(self.default_fps) if self.default_fps else None,
+            height=self.default_height,
+            highdef_bitrate=self.highdef_bitrate,
+            lowdef_bitrate=self.lowdef_bitrate,
+            vbv_bufsize_factor=self.vbv_bufsize_factor,
+            preset=self.preset,
+        )
+
+    def limits(self) -> Limits:
+        """What a source may cost."""
+        return Limits(
+            max_source_bytes=self.max_source_bytes,
+            max_pixels=self.max_pixels,
+            max_duration_seconds=Fraction(self.max_duration),
+            max_frames=self.max_frames,
+            max_memory_bytes=self.ffmpeg_memory,
+            threads=self.ffmpeg_threads,
+        )

@@ -1,0 +1,134 @@
+"""Status changes: what a job's end makes of a preview, and the event that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rushes_runtime.failures import AttemptFailedError
+from rushes_schemas import (
+    Failure,
+    FailureCode,
+    Job,
+    PreviewStatus,
+    StatusChanged,
+    StoredFile,
+    exposed_status,
+    is_transient,
+    status_after,
+)
+
+from rushes_normalizer.media.make import MediaFacts
+from rushes_normalizer.previews import PreviewRow
+
+
+class NormalizeFailedError(AttemptFailedError):
+    """A failed attempt on a preview that played before.
+
+    Attributes:
+        playable: all outputs of the last published set still exist.
+    """
+
+    def __init__(self, failure: AttemptFailedError, *, playable: bool) -> None:
+        super().__init__(failure.code, failure.message)
+        self.playable = playable
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a job made: the source as it was read, and every object that now stands in the store."""
+
+    source: StoredFile
+    files: tuple[StoredFile, ...]
+    facts: MediaFacts | None
+
+
+def after_success(row: PreviewRow, published: Published, fence: int) -> PreviewRow:
+    """The row once every output is verified and published."""
+    facts = published.facts
+    return row.moved(
+        status=PreviewStatus.READY,
+        fence=fence,
+        failure_code=None,
+        failure_message=None,
+        file_size=published.source.bytes,
+        source=row.source.model_copy(update={"bytes": published.source.bytes, "etag": published.source.etag}),
+        files=(published.source, *published.files),
+        width=facts.width if facts else None,
+        height=facts.height if facts else None,
+        duration=facts.duration_seconds if facts else None,
+        fps=facts.fps if facts else None,
+        frame_count=facts.frame_count if facts else None,
+        source_fps=facts.source_fps if facts else None,
+        frames_duplicated=facts.frames_duplicated if facts else None,
+        frames_dropped=facts.frames_dropped if facts else None,
+    )
+
+
+def after_failed_job(row: PreviewRow, failure: AttemptFailedError, fence: int) -> PreviewRow:
+    """The row once a job has ended with a code; what was published before stays named on it."""
+    playable = isinstance(failure, NormalizeFailedError) and failure.playable
+    return row.moved(
+        status=PreviewStatus.READY if playable else status_after(failure.code),
+        fence=fence,
+        failure_code=failure.code.value,
+        failure_message=failure.message.replace("\0", "")[:2000],
+    )
+
+
+def status_changed(
+    before: PreviewRow | None,
+    row: PreviewRow,
+    *,
+    job_state: str,
+    request_ids: Sequence[str],
+    attempt: int,
+    expose_missing: bool,
+    now: datetime,
+) -> StatusChanged:
+    """The event of a transition."""
+    previous = before.status.value if before else None
+    job = Job.model_construct(state=job_state, request_ids=list(request_ids), attempt=attempt)
+    failure = None
+    if row.failure_code:
+        failure = Failure.model_construct(
+            code=row.failure_code,
+            message=row.failure_message or "",
+            retryable=is_transient(FailureCode(row.failure_code)),
+        )
+    # Our own values are valid: constructing without validation keeps intake fast.
+    return StatusChanged.model_construct(
+        preview_file_id=row.id,
+        version=row.version,
+        fence=row.fence,
+        id=row.id,
+        name=row.name,
+        original_name=row.original_name,
+        extension=row.extension,
+        revision=row.revision,
+        position=row.position,
+        file_size=row.file_size,
+        status=exposed_status(row.status.value, expose_missing=expose_missing),
+        previous_status=exposed_status(previous, expose_missing=expose_missing) if previous else None,
+        internal_status=row.status.value,
+        internal_previous_status=previous,
+        validation_status=row.validation_status,
+        project_id=row.project_id,
+        task_id=row.task_id,
+        person_id=row.person_id,
+        created_at=row.created_at,
+        job=job,
+        error=failure,
+        width=row.width,
+        height=row.height,
+        duration=row.duration,
+        fps=row.fps,
+        frame_count=row.frame_count,
+        source_fps=row.source_fps,
+        frames_duplicated=row.frames_duplicated,
+        frames_dropped=row.frames_dropped,
+        files=list(row.files),
+        deleted=row.deleted_at is not None,
+        occurred_at=now,
+    )

@@ -1,0 +1,261 @@
+"""One job: read the source, make the outputs, publish them, say what became of the preview."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from rushes_runtime import ledger, outbox
+from rushes_runtime.database import Database
+from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.ledger import Task
+from rushes_runtime.outbox import Outgoing
+from rushes_runtime.store import ObjectAbsentError, Store, prove_whole
+from rushes_runtime.worker import Progress
+from rushes_schemas import (
+    Encoding,
+    Envelope,
+    FailureCode,
+    ObjectKind,
+    PreviewStatus,
+    StoredFile,
+)
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_normalizer import previews, requests
+from rushes_normalizer.intake import EVENT_SOURCE, UploadIntake
+from rushes_normalizer.kinds import UploadKind, source_kind
+from rushes_normalizer.media.errors import MediaError
+from rushes_normalizer.media.make import Made, Stage, make_movie, make_picture
+from rushes_normalizer.media.tools import Tools
+from rushes_normalizer.previews import PreviewRow
+from rushes_normalizer.publishing import Publisher
+from rushes_normalizer.settings import NormalizerSettings
+from rushes_normalizer.transitions import (
+    NormalizeFailedError,
+    Published,
+    after_failed_job,
+    after_success,
+    status_changed,
+)
+
+# Outputs are about as large as the source, or a few bitrates long; this much room lets most jobs end.
+_ROOM_PER_SOURCE_BYTE: Final = 3
+
+# A preview in `processing` without a job would stay so for ever (a restore, a hand in the database).
+_ORPHANS: Final = text("""
+    INSERT INTO task (subject, lane, rank, payload)
+    SELECT id::text, 'upload', now(), json_build_object('encoding', encoding)
+    FROM preview_file
+    WHERE status = 'processing' AND deleted_at IS NULL AND updated_at < now() - interval '1 minute'
+      AND NOT EXISTS (SELECT FROM task WHERE subject = preview_file.id::text
+                      AND state IN ('queued', 'running'))
+    LIMIT 1000
+    ON CONFLICT DO NOTHING""")
+_TO_BURY: Final = text("""
+    UPDATE preview_file SET tombstone_at = now()
+    WHERE id IN (SELECT id FROM preview_file
+                 WHERE deleted_at IS NOT NULL AND tombstone_at IS NULL
+                   AND updated_at < now() - make_interval(secs => :age)
+                 LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    RETURNING id""")
+
+
+class LostLeaseError(AttemptFailedError):
+    """Another worker has this job now; nothing of this attempt counts."""
+
+    def __init__(self) -> None:
+        super().__init__(FailureCode.WORKER_LOST, "the lease is another worker's now")
+
+
+class PreviewWorkshop:
+    """Jobs on previews."""
+
+    def __init__(self, settings: NormalizerSettings, database: Database, store: Store, tools: Tools) -> None:
+        self._settings = settings
+        self._database = database
+        self._store = store
+        self._tools = tools
+        self._intake = UploadIntake(settings)
+
+    async def attempt(self, task: Task, progress: Progress, scratch: Path) -> Published:
+        """Make and publish every output of a preview."""
+        async with self._database.begin() as connection:
+            row = await previews.read(connection, UUID(task.subject))
+        if row is None or row.deleted_at is not None:
+            raise LostLeaseError
+        try:
+            return await self._make_and_publish(row, task, progress, scratch)
+        except MediaError as error:
+            failure = AttemptFailedError(error.code, error.message)
+        except AttemptFailedError as error:
+            failure = error
+        if self._settings.keep_playable and row.status is PreviewStatus.READY:
+            raise NormalizeFailedError(failure, playable=await self._all_outputs_exist(row)) from None
+        raise failure
+
+    async def _make_and_publish(self, row: PreviewRow, task: Task, progress: Progress, scratch: Path) -> Published:
+        source, path = await self._download(row, progress, scratch)
+        made = await self._make(row, task, progress, path, scratch)
+        await self._check_unchanged(row, source)
+        publisher = Publisher(
+            self._store,
+            row.id,
+            {(stored.bucket, stored.key): stored.etag for stored in row.files},
+            lambda: self._confirm(task),
+            lambda _moved: progress.moved(),
+        )
+        progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
+        files = []
+        outputs = made.outputs if made else ()
+        for count, output in enumerate(outputs):
+            progress.at("publishing", 0.9 + 0.1 * count / len(outputs))
+            files.append(await publisher.publish(output.kind, output.path))
+        await self._check_unchanged(row, source)
+        return Published(source, tuple(files), made.facts if made else None)
+
+    async def _download(self, row: PreviewRow, progress: Progress, scratch: Path) -> tuple[StoredFile, Path]:
+        progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
+        progress.at("downloading", 0.0)
+        bucket, key = row.source.bucket, row.source.key
+        stat = await self._store.stat(bucket, key)
+        if stat is None:
+            raise await self._absent(bucket, key)
+        if stat.bytes == 0:
+            raise AttemptFailedError(FailureCode.SOURCE_EMPTY, f"{bucket}/{key} has 0 bytes")
+        if stat.bytes > self._settings.max_source_bytes:
+            raise AttemptFailedError(
+                FailureCode.LIMITS_EXCEEDED,
+                f"{bucket}/{key} has {stat.bytes} bytes; MAX_SOURCE_BYTES is {self._settings.max_source_bytes}",
+            )
+        free = shutil.disk_usage(scratch).free
+        if free < _ROOM_PER_SOURCE_BYTE * stat.bytes:
+            raise AttemptFailedError(
+                FailureCode.OUT_OF_DISK,
+                f"{free} bytes free in scratch; a source of {stat.bytes} needs {_ROOM_PER_SOURCE_BYTE} times that",
+            )
+        path = scratch / "source"
+        try:
+            read = await self._store.download(bucket, key, path, lambda _moved: progress.moved())
+        except ObjectAbsentError:
+            raise await self._absent(bucket, key) from None
+        kind = source_kind(self._intake.kind(row.upload_extension), row.upload_extension)
+        stored = {
+            "kind": kind.value,
+            "bucket": bucket,
+            "key": key,
+            "bytes": read.bytes,
+            "etag": read.etag,
+            "sha256": read.sha256,
+        }
+        return StoredFile.model_validate(stored), path
+
+    async def _absent(self, bucket: str, key: str) -> AttemptFailedError:
+        """What an absent source means, once the store has proven itself whole in the same look."""
+        await prove_whole(self._store, bucket, self._settings.instance)
+        return AttemptFailedError(FailureCode.SOURCE_MISSING, f"{self._store.name} has no {bucket}/{key}")
+
+    async def _make(self, row: PreviewRow, task: Task, progress: Progress, source: Path, scratch: Path) -> Made | None:
+        progress.stalls_as = FailureCode.TIMEOUT
+        limits = self._settings.limits()
+
+        def report(stage: Stage, fraction: float) -> None:
+            progress.at(stage.value, 0.05 + 0.85 * fraction)
+            progress.moved()
+
+        match self._intake.kind(row.upload_extension):
+            case UploadKind.MOVIE:
+                wishes = task.payload.get("encoding")
+                return await make_movie(
+                    self._tools,
+                    source,
+                    scratch,
+                    encoding=Encoding.model_validate(wishes) if wishes else Encoding(),
+                    defaults=self._settings.encoding_defaults(),
+                    limits=limits,
+                    progress=report,
+                )
+            case UploadKind.PICTURE:
+                return await make_picture(
+                    self._tools,
+                    source,
+                    scratch,
+                    keep_original=row.upload_extension == "png",
+                    limits=limits,
+                    progress=report,
+                )
+            case UploadKind.FILE:
+                return None
+
+    async def _check_unchanged(self, row: PreviewRow, read: StoredFile) -> None:
+        stat = await self._store.stat(read.bucket, read.key)
+        async with self._database.begin() as connection:
+            now = await previews.read(connection, row.id)
+        replaced = now is not None and now.uploaded_at != row.uploaded_at
+        if replaced or stat is None or stat.etag != read.etag:
+            raise AttemptFailedError(
+                FailureCode.SOURCE_CHANGED, f"{read.bucket}/{read.key} was replaced during the attempt"
+            )
+
+    async def _confirm(self, task: Task) -> None:
+        if not await ledger.is_held(self._database, task):
+            raise LostLeaseError
+
+    async def _all_outputs_exist(self, row: PreviewRow) -> bool:
+        sources = {ObjectKind.SOURCE_MOVIE.value, ObjectKind.SOURCE_PICTURE.value}
+        outputs = [stored for stored in row.files if stored.kind not in sources]
+        for stored in outputs:
+            there = await self._store.stat(stored.bucket, stored.key)
+            if there is None or there.bytes != stored.bytes:
+                return False
+        return bool(outputs)
+
+    async def lock(self, connection: AsyncConnection, subject: str) -> None:
+        """Lock a preview's row."""
+        await previews.lock(connection, [UUID(subject)])
+
+    async def joined(self, connection: AsyncConnection, task: Task, waiting: UUID) -> None:
+        """Let the waiting task answer the requests."""
+        await requests.move(connection, task.id, waiting)
+
+    async def succeeded(self, connection: AsyncConnection, task: Task, result: Published) -> None:
+        """Write `ready` and its event."""
+        row = await self._row(connection, task)
+        await self._transit(connection, task, row, after_success(row, result, task.fence), "done")
+
+    async def failed(self, connection: AsyncConnection, task: Task, failure: AttemptFailedError) -> None:
+        """Write `broken` or `missing` and its event."""
+        row = await self._row(connection, task)
+        await self._transit(connection, task, row, after_failed_job(row, failure, task.fence), "failed")
+
+    async def _row(self, connection: AsyncConnection, task: Task) -> PreviewRow:
+        row = await previews.read(connection, UUID(task.subject))
+        assert row, f"no preview {task.subject} for a task that ended under its lock"
+        return row
+
+    async def _transit(
+        self, connection: AsyncConnection, task: Task, before: PreviewRow, after: PreviewRow, job_state: str
+    ) -> None:
+        now = datetime.now(UTC)
+        await previews.save(connection, [after])
+        answered = await requests.end(connection, task.id, after.status.value, after.failure_code)
+        event = status_changed(
+            before,
+            after,
+            job_state=job_state,
+            request_ids=answered,
+            attempt=task.attempt,
+            expose_missing=self._settings.expose_missing,
+            now=now,
+        )
+        await outbox.put(connection, [Outgoing.of(Envelope(event, source=EVENT_SOURCE, time=now))])
+
+    async def tidy(self, connection: AsyncConnection) -> None:
+        """Give orphans a job, and deleted previews their tombstone."""
+        await connection.execute(_ORPHANS)
+        buried = await connection.execute(_TO_BURY, {"age": float(self._settings.tombstone_after)})
+        await outbox.put(connection, [Outgoing("status-changed", str(row.id).encode(), [], None) for row in buried])
