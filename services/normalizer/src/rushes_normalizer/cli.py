@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -11,17 +10,25 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import typer
-from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rushes_runtime.commands import errors, fail, print_json, roles_or_exit, run_async, settings_or_exit
-from rushes_runtime.database import Database, is_away
+from rushes_runtime.commands import (
+    errors,
+    fail,
+    open_database,
+    print_json,
+    roles_or_exit,
+    run_async,
+    run_guarded,
+    settings_or_exit,
+)
+from rushes_runtime.database import Database
 from rushes_runtime.failures import InstanceMismatchError
 from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH, create_topics
 from rushes_runtime.migrations import migrate as migrate_database
-from rushes_runtime.store import StoreError, open_store, place_sentinels
+from rushes_runtime.store import open_store, place_sentinels
 from rushes_runtime.wiring import ROLES
 from rushes_schemas import Encoding, Envelope, PreviewStatus, Priority, RenormalizeRequested
 
@@ -33,7 +40,6 @@ from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.selection import (
     AttentionFilter,
     RenormalizeSelection,
-    SelectionTooWideError,
     needs_attention,
     select_for_renormalization,
 )
@@ -89,7 +95,7 @@ def migrate(
     settings = settings_or_exit(NormalizerSettings)
 
     async def main() -> None:
-        async with _database(settings) as database:
+        async with open_database(settings, SCHEMA) as database:
             before, now = await migrate_database(database, application.MIGRATIONS, settings.instance)
         out.print(f"database schema {SCHEMA}: {before or 'new'} → {now}")
         if topics:
@@ -106,7 +112,7 @@ def migrate(
                 await place_sentinels(opened, application.BUCKETS, settings.instance)
             out.print(f"sentinels stand in {', '.join(application.BUCKETS)} of {opened.name}")
 
-    _guarded(main)
+    run_guarded(main)
 
 
 @app.command()
@@ -125,7 +131,7 @@ def attention(
     wanted = AttentionFilter(PreviewStatus(status.value) if status else None, project_id, code, older, limit, cursor)
 
     async def main() -> None:
-        async with _database(settings) as database:
+        async with open_database(settings, SCHEMA) as database:
             page = await needs_attention(database, wanted)
         if as_json:
             print_json({"previews": page.previews, "next_cursor": page.next_cursor})
@@ -147,7 +153,7 @@ def attention(
             f"{len(page.previews)} previews" + (f"; more: --cursor {page.next_cursor}" if page.next_cursor else "")
         )
 
-    _guarded(main)
+    run_guarded(main)
 
 
 @app.command()
@@ -192,7 +198,7 @@ def renormalize(
     lane = priority or (Priority.SINGLE if preview_file_id else Priority.BULK)
 
     async def main() -> int:
-        async with _database(settings) as database:
+        async with open_database(settings, SCHEMA) as database:
             chosen = await select_for_renormalization(database, wanted, datetime.now(UTC))
             if not chosen:
                 fail("no preview fits these conditions")
@@ -224,7 +230,7 @@ def renormalize(
             out.print(f"{len(listed)} previews {'would be asked for' if dry_run else 'asked for'}")
         return 1 if any(outcome != "ready" for outcome in outcomes.values()) else 0
 
-    _guarded(main)
+    run_guarded(main)
 
 
 @app.command("publish")
@@ -274,7 +280,7 @@ def publish_command(
             await sender.send([envelope])
         outcome = None
         if wait:
-            async with _database(settings) as database:
+            async with open_database(settings, SCHEMA) as database:
                 outcome = (await _wait(database, [envelope]))[envelope.event_id]
         answer = {
             "preview_file_id": str(chosen_id),
@@ -289,16 +295,7 @@ def publish_command(
             out.print(f"{file.name} → {source.bucket}/{source.key}, preview {chosen_id} {outcome or ''}".rstrip())
         return 1 if wait and outcome != "ready" else 0
 
-    _guarded(main)
-
-
-@asynccontextmanager
-async def _database(settings: NormalizerSettings) -> Any:
-    database = Database.of(settings, SCHEMA)
-    try:
-        yield database
-    finally:
-        await database.close()
+    run_guarded(main)
 
 
 async def _wait(database: Database, asked: list[Envelope]) -> dict[str, str]:
@@ -323,30 +320,6 @@ async def _wait(database: Database, asked: list[Envelope]) -> dict[str, str]:
                 )
                 bar.update(line, completed=len(ended) + part, description=f"{len(ended)} of {len(ids)} ended")
     return {event_id: request["outcome"] for event_id, request in known.items()}
-
-
-def _guarded(main: Callable[[], Awaitable[int | None]]) -> None:
-    """Run a command; what its servers refuse becomes one sentence and exit code 1."""
-
-    async def guarded() -> int | None:
-        try:
-            return await main()
-        except StoreError as error:
-            fail(f"the store says: {error.message}")
-        except InstanceMismatchError as error:
-            fail(str(error), 2)
-        except SelectionTooWideError as error:
-            fail(str(error))
-        except ValueError as error:
-            fail(str(error), 2)
-        except KafkaError as error:
-            fail(f"Kafka (KAFKA__BOOTSTRAP_SERVERS): {error}")
-        except Exception as error:
-            if not is_away(error):
-                raise
-            fail(f"PostgreSQL (DATABASE_URL): {error}")
-
-    run_async(guarded())
 
 
 def main() -> None:

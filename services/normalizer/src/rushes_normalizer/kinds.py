@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from rushes_schemas import PLACES, ObjectKind, Source, object_key
+from rushes_schemas.outputs import FILES, MOVIES
 
 
 class UploadKind(StrEnum):
@@ -36,6 +37,15 @@ def source_kind(kind: UploadKind, extension: str) -> ObjectKind:
             return ObjectKind.ORIGINAL if extension == "png" else ObjectKind.SOURCE_PICTURE
         case UploadKind.FILE:
             return ObjectKind.FILE
+
+
+def stored_kind(source: Source) -> ObjectKind:
+    """What a source object is, by where it lies."""
+    if source.bucket == MOVIES:
+        return ObjectKind.SOURCE_MOVIE
+    if source.bucket == FILES:
+        return ObjectKind.FILE
+    return ObjectKind.ORIGINAL if source.key.startswith("original-") else ObjectKind.SOURCE_PICTURE
 
 
 def default_source(kind: UploadKind, extension: str, preview_file_id: UUID) -> Source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from typing import Any, Final
 
 from rushes_runtime.database import Database
@@ -18,7 +18,7 @@ _REQUESTS: Final = """
 
 async def follow_requests(
     database: Database, event_ids: Collection[str], interval: float = 0.25
-) -> AsyncIterator[dict[str, dict[str, Any]]]:
+) -> AsyncGenerator[dict[str, dict[str, Any]], None]:
     """What is known of requests, by event id, again and again until all have an outcome."""
     while True:
         rows = await database.fetch(_REQUESTS, ids=list(event_ids))

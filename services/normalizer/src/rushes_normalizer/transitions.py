@@ -19,6 +19,7 @@ from rushes_schemas import (
     status_after,
 )
 
+from rushes_normalizer.kinds import stored_kind
 from rushes_normalizer.media.make import MediaFacts
 from rushes_normalizer.previews import PreviewRow
 
@@ -128,7 +129,24 @@ def status_changed(
         source_fps=row.source_fps,
         frames_duplicated=row.frames_duplicated,
         frames_dropped=row.frames_dropped,
-        files=list(row.files),
+        files=_files(row),
         deleted=row.deleted_at is not None,
         occurred_at=now,
     )
+
+
+def _files(row: PreviewRow) -> list[StoredFile]:
+    """The last published set and the source; before a first set, the source as its event described it."""
+    source = row.source
+    listed = {(stored.bucket, stored.key) for stored in row.files}
+    if (source.bucket, source.key) in listed or source.bytes is None or source.etag is None:
+        return list(row.files)
+    stored = StoredFile.model_construct(
+        kind=stored_kind(source).value,
+        bucket=source.bucket,
+        key=source.key,
+        bytes=source.bytes,
+        etag=source.etag,
+        sha256=source.sha256,
+    )
+    return [stored, *row.files]

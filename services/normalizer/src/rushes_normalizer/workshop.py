@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_normalizer import previews, requests
 from rushes_normalizer.intake import EVENT_SOURCE, UploadIntake
-from rushes_normalizer.kinds import UploadKind, source_kind
+from rushes_normalizer.kinds import UploadKind, stored_kind
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import Made, Stage, make_movie, make_picture
 from rushes_normalizer.media.tools import Tools
@@ -143,9 +143,8 @@ class PreviewWorkshop:
             read = await self._store.download(bucket, key, path, lambda _moved: progress.moved())
         except ObjectAbsentError:
             raise await self._absent(bucket, key) from None
-        kind = source_kind(self._intake.kind(row.upload_extension), row.upload_extension)
         stored = {
-            "kind": kind.value,
+            "kind": stored_kind(row.source).value,
             "bucket": bucket,
             "key": key,
             "bytes": read.bytes,
@@ -184,7 +183,7 @@ class PreviewWorkshop:
                     self._tools,
                     source,
                     scratch,
-                    keep_original=row.upload_extension == "png",
+                    keep_original=stored_kind(row.source) is ObjectKind.ORIGINAL,
                     limits=limits,
                     progress=report,
                 )

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 import typer
+from aiokafka.errors import KafkaError
 from pydantic_settings import BaseSettings
 from rich.console import Console
 
+from rushes_runtime.database import Database, is_away
+from rushes_runtime.failures import InstanceMismatchError
 from rushes_runtime.logs import configure_logs
-from rushes_runtime.settings import RuntimeSettings, SettingsError, SettingsModel, load_settings
+from rushes_runtime.settings import RuntimeSettings, SettingsError, SettingsModel, describe_settings, load_settings
+from rushes_runtime.store import StoreError
 from rushes_runtime.wiring import ROLES
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -52,6 +57,38 @@ def run_async(main: Coroutine[Any, Any, int | None]) -> None:
         raise typer.Exit(code)
 
 
+def run_guarded(main: Callable[[], Awaitable[int | None]]) -> None:
+    """Run a command; what its servers refuse becomes one sentence and exit code 1, another's data code 2."""
+
+    async def guarded() -> int | None:
+        try:
+            return await main()
+        except StoreError as error:
+            fail(f"the store says: {error.message}")
+        except InstanceMismatchError as error:
+            fail(str(error), 2)
+        except ValueError as error:
+            fail(str(error))
+        except KafkaError as error:
+            fail(f"Kafka (KAFKA__BOOTSTRAP_SERVERS): {error}")
+        except Exception as error:
+            if not is_away(error):
+                raise
+            fail(f"PostgreSQL (DATABASE_URL): {error}")
+
+    run_async(guarded())
+
+
+@asynccontextmanager
+async def open_database(settings: RuntimeSettings, schema: str) -> AsyncIterator[Database]:
+    """The service's database, for as long as the block runs."""
+    database = Database.of(settings, schema)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 def print_json(value: Any) -> None:
     """Print one JSON value on stdout."""
     json.dump(value, sys.stdout, indent=2, default=str)
@@ -60,8 +97,6 @@ def print_json(value: Any) -> None:
 
 def settings_table(model: type[BaseSettings]) -> str:
     """A settings model as a Markdown table, for the documentation."""
-    from rushes_runtime.settings import describe_settings  # noqa: PLC0415
-
     rows: Sequence[str] = [
         f"| `{variable}` | {_default(field)} | {field.description or ''} |"
         for variable, field in describe_settings(model)

@@ -84,9 +84,11 @@ class Intake:
         handler: EventHandler,
         health: Health,
         took_in: Callable[[], None],
+        tombstones: bool = False,
     ) -> None:
         """
         Args:
+            tombstones: records without a value are the end of a key, and nothing to do; else they are refused.
             service: names the dead-letter topic.
             contracts: the events that may come, by topic without the prefix.
             took_in: called after each batch, to wake workers and relay in this process.
@@ -99,6 +101,7 @@ class Intake:
         self._handler = handler
         self._health = health
         self._took_in = took_in
+        self._tombstones = tombstones
         self._name = f"intake {group}"
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -183,6 +186,8 @@ class Intake:
         events: list[Received] = []
         unreadable: list[tuple[Record, UnreadableError]] = []
         for record in records:
+            if record.value is None and self._tombstones:
+                continue
             try:
                 events.append(read_event(record, self._contracts[record.topic]))
             except UnreadableError as error:

@@ -1,0 +1,58 @@
+"""Intake of status changes for one site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from rushes_runtime import ledger
+from rushes_runtime.envelopes import Received
+from rushes_runtime.intake import Refused
+from rushes_runtime.ledger import NewTask
+from rushes_schemas import CONTRACTS, StatusChanged
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_syncer import sites
+from rushes_syncer.deciding import Decision, SyncRules, decide
+from rushes_syncer.sites import SitePreview
+
+CONTRACTS_BY_TOPIC: Final = {
+    "status-changed": [contract for contract in CONTRACTS if contract.topic == "status-changed"]
+}
+
+
+class StatusIntake:
+    """Turns status changes into copies to be made at a site."""
+
+    def __init__(self, site: str, rules: SyncRules) -> None:
+        self._site = site
+        self._rules = rules
+
+    async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
+        """Write what follows from a batch of new events; older ones than were seen change nothing."""
+        latest = sites.newest(received.event for received in events if isinstance(received.event, StatusChanged))
+        rows = [self._row(event) for event in latest.values()]
+        written = await sites.save(connection, rows)
+        now = datetime.now(UTC)
+        await ledger.enqueue(
+            connection,
+            [
+                NewTask(row.subject, "copy", now, {})
+                for row in rows
+                if row.decision is Decision.COPY and row.preview_file_id in written
+            ],
+        )
+        return []
+
+    def _row(self, event: StatusChanged) -> SitePreview:
+        return SitePreview(
+            site=self._site,
+            preview_file_id=event.preview_file_id,
+            version=event.version,
+            status=event.internal_status,
+            project_id=event.project_id,
+            files=tuple(event.files),
+            deleted=event.deleted,
+            decision=decide(event.internal_status, event.files, event.deleted, self._rules),
+        )

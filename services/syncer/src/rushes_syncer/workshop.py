@@ -1,0 +1,115 @@
+"""One job: copy what a site lacks of a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from rushes_runtime.database import Database
+from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.ledger import Task
+from rushes_runtime.store import ObjectAbsentError, Store, prove_whole
+from rushes_runtime.worker import Progress
+from rushes_schemas import FailureCode, StoredFile
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_syncer import metrics, sites
+from rushes_syncer.copying import copy_object
+from rushes_syncer.deciding import Decision, SyncRules, wanted_files
+from rushes_syncer.sites import Held
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What an attempt copied, and how many objects the main store no longer has."""
+
+    copied: tuple[Held, ...]
+    absent: int
+
+
+class CopyWorkshop:
+    """Jobs on previews at sites."""
+
+    def __init__(
+        self, database: Database, main: Store, stores: Mapping[str, Store], rules: SyncRules, instance: str
+    ) -> None:
+        self._database = database
+        self._main = main
+        self._stores = stores
+        self._rules = rules
+        self._instance = instance
+
+    async def attempt(self, task: Task, progress: Progress, scratch: Path) -> CopyResult:
+        """Copy every wanted object that the site does not hold in this version."""
+        site, preview_file_id = sites.parse_subject(task.subject)
+        progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
+        async with self._database.begin() as connection:
+            row = (await sites.lock(connection, site, [preview_file_id])).get(preview_file_id)
+            held = await sites.held(connection, site, preview_file_id)
+        if row is None or row.decision is not Decision.COPY:
+            return CopyResult((), 0)
+        store = self._stores.get(site)
+        if store is None:
+            raise AttemptFailedError(FailureCode.INTERNAL, f"the site {site!r} is not in SITES of this worker")
+        wanted = wanted_files(row.files, self._rules)
+        copied: list[Held] = []
+        absent = 0
+        for count, stored in enumerate(wanted):
+            progress.at("copying", count / len(wanted))
+            if _is_held(held.get((stored.bucket, stored.key)), stored):
+                metrics.OBJECTS.labels("held").inc()
+                continue
+            try:
+                copied.append(await self._copy(store, stored, preview_file_id, scratch, progress))
+            except ObjectAbsentError:
+                await prove_whole(self._main, stored.bucket, self._instance)
+                metrics.OBJECTS.labels("absent").inc()
+                log.warning("absent_at_source", bucket=stored.bucket, key=stored.key)
+                absent += 1
+        return CopyResult(tuple(copied), absent)
+
+    async def _copy(
+        self, store: Store, stored: StoredFile, preview_file_id: UUID, scratch: Path, progress: Progress
+    ) -> Held:
+        copy = await copy_object(
+            self._main,
+            store,
+            stored.bucket,
+            stored.key,
+            scratch,
+            sha256=stored.sha256,
+            moved=lambda _moved: progress.moved(),
+        )
+        return Held(stored.bucket, stored.key, preview_file_id, copy.bytes, copy.sha256, copy.etag, copy.source_etag)
+
+    async def lock(self, connection: AsyncConnection, subject: str) -> None:
+        """Lock a preview's row at its site."""
+        site, preview_file_id = sites.parse_subject(subject)
+        await sites.lock(connection, site, [preview_file_id])
+
+    async def joined(self, connection: AsyncConnection, task: Task, waiting: UUID) -> None:
+        """Nothing hangs on the task."""
+
+    async def succeeded(self, connection: AsyncConnection, task: Task, result: CopyResult) -> None:
+        """Write down what the site holds now."""
+        await sites.hold(connection, sites.parse_subject(task.subject)[0], result.copied)
+
+    async def failed(self, connection: AsyncConnection, task: Task, failure: AttemptFailedError) -> None:
+        """Write down that the site lacks something; a full pass puts it right."""
+        site, preview_file_id = sites.parse_subject(task.subject)
+        metrics.OBJECTS.labels("failed").inc()
+        await sites.mark_failed(connection, site, preview_file_id, failure.code)
+
+    async def tidy(self, connection: AsyncConnection) -> None:
+        """Nothing stands half done: a copy is a task, and a lost one expires."""
+
+
+def _is_held(held: Held | None, stored: StoredFile) -> bool:
+    if held is None or held.bytes != stored.bytes:
+        return False
+    return held.sha256 == stored.sha256 if stored.sha256 else held.source_etag == stored.etag
