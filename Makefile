@@ -8,7 +8,7 @@ DISTRIBUTIONS := schemas services/runtime services/normalizer services/syncer se
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
-$(VENV)/installed: requirements.lock pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml)
+$(VENV)/installed: requirements.lock $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Rushes needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
@@ -28,3 +28,15 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 	  pyproject.toml --group pyproject.toml:dev \
 	  $(foreach name,schemas runtime normalizer syncer embedded,--no-emit-package rushes-$(name)) \
 	  -o requirements.lock
+
+.PHONY: demo
+demo: environment ## Show Rushes at work on the embedded stack; MOVIES=folder takes your own files
+	$(BIN)/rushes-embedded demo $(if $(MOVIES),--movies "$(MOVIES)")
+
+.PHONY: up
+up: environment ## Keep the stack and both services running; prints every address
+	$(BIN)/rushes-embedded up
+
+.PHONY: down
+down: environment ## End what `make up` keeps running
+	$(BIN)/rushes-embedded down

@@ -42,7 +42,7 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
         resources.push_async_callback(database.close)
         store = await resources.enter_async_context(open_store(settings.store))
         tools = find_tools(settings.ffmpeg, settings.ffprobe)
-        log.info("tools", tools=str(tools))
+        log.info("tools", ffmpeg=tools.ffmpeg_version, ffprobe=tools.ffprobe_version, path=str(tools.ffmpeg))
         workshop = PreviewWorkshop(settings, database, store, tools)
 
         async def store_is_whole() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Collection
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ async def follow_requests(
     """What is known of requests, by event id, again and again until all have an outcome."""
     while True:
         rows = await database.fetch(_REQUESTS, ids=list(event_ids))
-        known = {row.event_id: {**row._mapping, "progress": json.loads(row.progress or "null")} for row in rows}
+        known = {row.event_id: dict(row._mapping) for row in rows}
         yield known
         if len(known) == len(event_ids) and all(request["outcome"] for request in known.values()):
             return

@@ -133,9 +133,9 @@ def row_of(row: RowMapping) -> PreviewRow:
         **{
             **values,
             "status": PreviewStatus(row["status"]),
-            "source": Source.model_validate_json(row["source"]),
-            "encoding": Encoding.model_validate_json(row["encoding"]) if row["encoding"] else None,
-            "files": tuple(StoredFile.model_validate(stored) for stored in json.loads(row["files"])),
+            "source": Source.model_validate(row["source"]),
+            "encoding": Encoding.model_validate(row["encoding"]) if row["encoding"] else None,
+            "files": tuple(StoredFile.model_validate(stored) for stored in row["files"]),
         }
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -83,8 +82,6 @@ async def needs_attention(database: Database, wanted: AttentionFilter) -> Attent
         limit=wanted.limit + 1,
     )
     page = [dict(row._mapping) for row in rows[: wanted.limit]]
-    for row in page:
-        row["progress"] = json.loads(row["progress"]) if row["progress"] else None
     more = len(rows) > wanted.limit
     return AttentionPage(page, _write_cursor(page[-1]) if more else None)
 

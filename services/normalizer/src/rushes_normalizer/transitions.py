@@ -59,9 +59,9 @@ def after_success(row: PreviewRow, published: Published, fence: int) -> PreviewR
         width=facts.width if facts else None,
         height=facts.height if facts else None,
         duration=facts.duration_seconds if facts else None,
-        fps=facts.fps if facts else None,
+        fps=(facts.fps or None) if facts else None,
         frame_count=facts.frame_count if facts else None,
-        source_fps=facts.source_fps if facts else None,
+        source_fps=(facts.source_fps or None) if facts else None,
         frames_duplicated=facts.frames_duplicated if facts else None,
         frames_dropped=facts.frames_dropped if facts else None,
     )

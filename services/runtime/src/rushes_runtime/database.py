@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from asyncpg import PostgresError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -63,9 +63,20 @@ def is_away(error: BaseException) -> bool:
     """Whether an error means that the database cannot answer now, rather than that it refused the data."""
     if isinstance(error, DBAPIError):
         state: str | None = getattr(error.orig, "sqlstate", None)
-        if error.connection_invalidated or state is None:
+        if error.connection_invalidated:
             return True
+        if state is None:  # the driver's own: a closed connection, or a value that it cannot encode
+            return not isinstance(error, DataError)
         return state.startswith(_AWAY_CLASSES) or state == _READ_ONLY
     if isinstance(error, PostgresError):  # while connecting, before SQLAlchemy wraps
         return True
     return isinstance(error, PoolTimeoutError | OSError | asyncio.TimeoutError)
+
+
+def is_refused_data(error: BaseException) -> bool:
+    """Whether the database refused a value that it was given, rather than a statement of ours that is wrong."""
+    if not isinstance(error, DBAPIError):
+        return False
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    # 22: data exceptions; 54: program limits. asyncpg refuses some values itself, before the server sees them.
+    return isinstance(error, DataError) or (state is not None and state.startswith(("22", "54")))

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime import metrics, outbox
-from rushes_runtime.database import Database, is_away
+from rushes_runtime.database import Database, is_away, is_refused_data
 from rushes_runtime.envelopes import Received, UnreadableError, read_event
 from rushes_runtime.health import Health
 from rushes_runtime.kafka import make_consumer
@@ -170,7 +170,7 @@ class Intake:
             async with self._database.begin() as connection:
                 await self._write(connection, records)
         except Exception as error:
-            if is_away(error):
+            if not is_refused_data(error):
                 raise
             log.warning("batch_refused", records=len(records), error=repr(error)[:500])
             if len(records) > 1:

@@ -120,7 +120,7 @@ def _task(row: RowMapping) -> Task:
         row["id"],
         row["subject"],
         row["lane"],
-        json.loads(row["payload"]),
+        row["payload"],
         row["fence"],
         row["tries"],
         row["looks"],

@@ -29,7 +29,7 @@ RUNTIME_TABLES: Final = (
         subject text NOT NULL,
         lane text NOT NULL,
         rank timestamptz NOT NULL,
-        state text NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
+        state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'done', 'failed')),
         payload jsonb NOT NULL,
         created_at timestamptz NOT NULL DEFAULT now(),
         available_at timestamptz NOT NULL DEFAULT now(),

@@ -99,7 +99,7 @@ async def lock(connection: AsyncConnection, site: str, ids: Iterable[UUID]) -> d
             version=row["version"],
             status=row["status"],
             project_id=row["project_id"],
-            files=tuple(StoredFile.model_validate(stored) for stored in json.loads(row["files"])),
+            files=tuple(StoredFile.model_validate(stored) for stored in row["files"]),
             deleted=row["deleted"],
             decision=Decision(row["decision"]),
         )

@@ -120,12 +120,15 @@ class S3Store:
             sha256 = hashlib.sha256()
             read = 0
             with path.open("wb") as writer:
-                async with answer["Body"] as body:
-                    while chunk := await body.read(_CHUNK):
+                body = answer["Body"]
+                try:
+                    async for chunk in body.iter_chunks(_CHUNK):
                         await asyncio.to_thread(_write, writer, sha256, chunk)
                         read += len(chunk)
                         if moved:
                             moved(len(chunk))
+                finally:
+                    body.close()
         if read != answer["ContentLength"]:
             msg = f"{key}: {read} bytes came, {answer['ContentLength']} were promised"
             raise StoreUnavailableError(msg)
