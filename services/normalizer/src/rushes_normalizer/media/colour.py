@@ -1,0 +1,60 @@
+"""How a source's samples are to be read. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from rushes_normalizer.media.facts import VideoFacts
+
+# ffmpeg's names of YUV matrices, in the names of its `scale` filter.
+_MATRICES: Final = {
+    "bt709": "bt709",
+    "smpte170m": "smpte170m",
+    "bt470bg": "smpte170m",  # the same coefficients; ffmpeg 6 has no other name for them here
+    "fcc": "fcc",
+    "smpte240m": "smpte240m",
+    "bt2020nc": "bt2020",
+    "bt2020c": "bt2020",
+}
+_RGB_PREFIXES: Final = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8")
+_ALPHA_PREFIXES: Final = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya8", "ya16", "ayuv", "vuya", "pal8")
+# Codecs whose samples are RGB, for an ffprobe that cannot decode them and so tells no pixel format.
+_RGB_CODECS: Final = frozenset({"png", "apng", "exr", "zlib", "zmbv", "mszh", "flashsv", "flashsv2", "rasc"})
+# Standard definition without a tag is BT.601, as every player assumes; larger pictures are BT.709.
+_SD_WIDTH: Final = 1024
+_SD_HEIGHT: Final = 576
+
+
+@dataclass(frozen=True)
+class SourceColour:
+    """How to read samples.
+
+    Attributes:
+        matrix: from YUV to RGB, in the names of ffmpeg's `scale`; None for RGB samples.
+        alpha: whether pixels may be transparent.
+        deep: whether samples have, or may have, more than 8 bits.
+    """
+
+    matrix: str | None
+    alpha: bool
+    deep: bool
+
+
+def source_colour(video: VideoFacts) -> SourceColour:
+    """Read the tags of a stream; what they leave open follows what players assume."""
+    name = video.pixel_format
+    if name is None:
+        unknown_rgb = video.codec in _RGB_CODECS
+        return SourceColour(None if unknown_rgb else _matrix(video), alpha=unknown_rgb, deep=unknown_rgb)
+    rgb = name.startswith(_RGB_PREFIXES)
+    deep = any(f"{bits}" in name for bits in ("p9", "10", "12", "14", "16", "48", "64", "f32", "rgbf"))
+    return SourceColour(None if rgb else _matrix(video), alpha=name.startswith(_ALPHA_PREFIXES), deep=deep)
+
+
+def _matrix(video: VideoFacts) -> str:
+    tagged = _MATRICES.get(video.colour.matrix or "")
+    if tagged:
+        return tagged
+    small = video.width <= _SD_WIDTH and video.height <= _SD_HEIGHT
+    return "smpte170m" if small else "bt709"

@@ -1,0 +1,185 @@
+"""Writes ffmpeg's arguments for a plan. Pure; one pass makes both movies and the contact sheet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rushes_normalizer.media.limits import Limits
+from rushes_normalizer.media.plan import H264, MoviePlan, Size
+from rushes_normalizer.media.probe import CONFINED
+
+AUDIO_RATE: Final = 48000
+_AUDIO_BITRATE: Final = "192k"
+_BT709: Final = "out_color_matrix=bt709:out_range=tv"
+_TAGS: Final = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+# From our own YUV to RGB, whatever a filter before has made of the tags.
+_TO_RGB: Final = "in_color_matrix=bt709:in_range=tv"
+
+HIGH_DEFINITION: Final = "high_definition.mp4"
+LOW_DEFINITION: Final = "low_definition.mp4"
+TILE: Final = "tile.png"
+FIRST_FRAME: Final = "first_frame.png"
+
+
+@dataclass(frozen=True)
+class Command:
+    """Arguments of ffmpeg without the program; outputs are names relative to the working folder."""
+
+    arguments: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def movie_command(plan: MoviePlan, source: Path, limits: Limits) -> Command:
+    """One pass from the source to both movies and the contact sheet.
+
+    Without movies (the source serves as it came) the pass makes the contact sheet and the first frame, and counts
+    frames on the way. The first output is always one whose frames `-progress` counts.
+    """
+    movies = [(name, h264) for name, h264 in _movies(plan) if h264 is not None]
+    graph = _graph(plan, movies)
+    outputs: list[str] = []
+    arguments = [*_global(limits), "-progress", "pipe:1", "-copyts", *_source(plan, source, limits)]
+    arguments += ["-filter_complex_threads", str(limits.threads), "-filter_complex", graph]
+    for number, (name, h264) in enumerate(movies):
+        arguments += _movie_output(plan, h264, number, limits, name)
+        outputs.append(name)
+    if not movies:
+        arguments += ["-map", "[count]", "-fps_mode", "passthrough", "-f", "null", "-"]
+        arguments += _picture_output("[first]", FIRST_FRAME)
+        outputs.append(FIRST_FRAME)
+    arguments += _picture_output("[tile]", TILE)
+    outputs.append(TILE)
+    return Command(tuple(arguments), tuple(outputs))
+
+
+def _movies(plan: MoviePlan) -> tuple[tuple[str, H264 | None], ...]:
+    return ((HIGH_DEFINITION, plan.highdef), (LOW_DEFINITION, plan.lowdef))
+
+
+def _global(limits: Limits) -> list[str]:
+    # `level+` marks each line; at `verbose` ffmpeg says at the end how many frames it decoded.
+    return ["-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "level+verbose"]
+
+
+def _source(plan: MoviePlan, source: Path, limits: Limits) -> list[str]:
+    threads = ["-threads", str(limits.threads)] if limits.threads else []
+    return [*CONFINED, "-max_pixels", str(limits.max_pixels), *threads, "-i", f"file:{source}"]
+
+
+def _graph(plan: MoviePlan, movies: list[tuple[str, H264]]) -> str:
+    head = [*_deinterlace(plan), *_timing(plan), *_composite(plan), *_canvas(plan)]
+    chains = []
+    if not movies:
+        head.append("split=3[count][frames][cells]")
+        chains.append(f"[frames]trim=end_frame=1,scale={_TO_RGB},format=rgba[first]")
+    elif plan.highdef is None:
+        head += [_scale_to(movies[0][1].size), "split=2[v0][cells]"]
+    else:
+        head.append("split=2[v0][less]")
+        # The contact sheet is scaled from low definition: a quarter of the pixels.
+        chains.append(f"[less]{_scale_to(movies[1][1].size)},split=2[v1][cells]")
+    chains.insert(0, f"[0:{plan.video.index}]{','.join(head)}")
+    chains.append(_tile(plan))
+    if movies:
+        chains.append(_audio(plan, len(movies)))
+    return ";".join(chains)
+
+
+def _deinterlace(plan: MoviePlan) -> list[str]:
+    # One frame for each frame; frames that are marked progressive pass untouched.
+    return ["bwdif=mode=send_frame:parity=auto:deint=interlaced"] if plan.video.interlaced else []
+
+
+def _timing(plan: MoviePlan) -> list[str]:
+    """Frame n of a constant source is frame n of the outputs, whatever its timestamps say or where they start.
+
+    `fps` sets the rate and, if it changes, repeats and drops as `cadence.retime` foresees. What it does with the last
+    frame differs between versions, so the length is set here: repeat it without end, then cut at the planned frame.
+    The cut comes after the source's own end, so all of it is decoded, and counted.
+    """
+    source = plan.video.cadence
+    if source.constant:
+        rate = source.rate
+        stamps = [f"settb={rate.denominator}/{rate.numerator}", "setpts=N"]
+    else:
+        stamps = ["setpts=PTS-STARTPTS"]
+    return [
+        *stamps,
+        f"fps={plan.rate.numerator}/{plan.rate.denominator}:round=near",
+        "tpad=stop=-1:stop_mode=clone",
+        f"trim=end_frame={plan.frame_count}",
+    ]
+
+
+def _composite(plan: MoviePlan) -> list[str]:
+    """Transparent pixels over black: colours times alpha, before any scaling mixes them with their neighbours."""
+    if not plan.colour.alpha:
+        return []
+    planar = "gbrap16le" if plan.colour.deep else "gbrap"
+    opaque = "gbrp16le" if plan.colour.deep else "gbrp"
+    matrix = f"scale=in_color_matrix={plan.colour.matrix}," if plan.colour.matrix else ""
+    return [f"{matrix}format={planar}", "premultiply=inplace=1", f"format={opaque}"]
+
+
+def _canvas(plan: MoviePlan) -> list[str]:
+    reads_yuv = plan.colour.matrix is not None and not plan.colour.alpha
+    matrix = f":in_color_matrix={plan.colour.matrix}" if reads_yuv else ""
+    filters = [f"scale={plan.picture.width}:{plan.picture.height}:flags=bicubic{matrix}:{_BT709}", "format=yuv420p"]
+    if plan.picture != plan.canvas:
+        filters.append(f"pad={plan.canvas.width}:{plan.canvas.height}:-1:-1:color=black")
+    return [*filters, "setsar=1", _TAGS]
+
+
+def _scale_to(size: Size) -> str:
+    return f"scale={size.width}:{size.height}:flags=bicubic,setsar=1"
+
+
+def _tile(plan: MoviePlan) -> str:
+    tile = plan.tile
+    every = f"select='not(mod(n,{tile.every}))'," if tile.every > 1 else ""
+    scale = f"scale={tile.cell.width}:{tile.cell.height}:flags=bicubic:{_TO_RGB},format=rgb24"
+    return f"[cells]{every}{scale},tile={tile.columns}x{tile.rows}[tile]"
+
+
+def _audio(plan: MoviePlan, copies: int) -> str:
+    """Stereo for each movie, exactly as long as the video: cut, or filled with silence, or silence alone.
+
+    The video begins at 0, so the audio moves by as much as the video did; what then lies before 0 is cut, and a
+    later start or a gap is filled.
+    """
+    end = f"atrim=end={float(plan.duration):.6f}"
+    labels = "".join(f"[a{number}]" for number in range(copies))
+    audio = plan.audio
+    if audio is None:
+        return f"anullsrc=r={AUDIO_RATE}:cl=stereo,{end},asplit={copies}{labels}"
+    start = plan.video.cadence.start
+    filters = [
+        f"asetpts=PTS-({start.numerator}/{start.denominator})/TB",
+        # Channels without speakers have no rule of mixing: the first two are left and right.
+        *(["pan=stereo|c0=c0|c1=c1"] if audio.layout is None and audio.channels > 2 else []),
+        f"aresample={AUDIO_RATE}:async=1:first_pts=0",
+        "aformat=sample_fmts=fltp:channel_layouts=stereo",
+        "apad",
+        end,
+    ]
+    return f"[0:{audio.index}]{','.join(filters)},asplit={copies}{labels}"
+
+
+def _movie_output(plan: MoviePlan, h264: H264, number: int, limits: Limits, name: str) -> list[str]:
+    threads = ["-threads", str(limits.threads)] if limits.threads else []
+    return [
+        *("-map", f"[v{number}]", "-map", f"[a{number}]"),
+        *("-map_metadata", "-1", "-map_chapters", "-1"),
+        *("-c:v", "libx264", "-preset", h264.preset.value, "-x264-params", h264.parameters, *threads),
+        *("-b:v", str(h264.bits_per_second), "-maxrate", str(h264.bits_per_second), "-bufsize", str(h264.vbv_bits)),
+        *("-pix_fmt", "yuv420p", "-fps_mode", "passthrough"),
+        *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
+        *("-c:a", "aac", "-b:a", _AUDIO_BITRATE),
+        *("-movflags", "+faststart", "-f", "mp4", name),
+    ]
+
+
+def _picture_output(pad: str, name: str) -> list[str]:
+    return ["-map", pad, "-frames:v", "1", "-c:v", "png", "-update", "1", "-f", "image2", name]

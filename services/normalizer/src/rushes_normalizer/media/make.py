@@ -1,0 +1,267 @@
+"""The front of the media engine: from a source to verified outputs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rushes_schemas.encoding import Encoding
+from rushes_schemas.failures import FailureCode
+from rushes_schemas.outputs import ObjectKind
+
+from rushes_normalizer.media import command
+from rushes_normalizer.media.blame import blame
+from rushes_normalizer.media.command import movie_command
+from rushes_normalizer.media.defaults import EncodingDefaults
+from rushes_normalizer.media.errors import MediaError
+from rushes_normalizer.media.limits import Limits
+from rushes_normalizer.media.picture_header import read_picture_header
+from rushes_normalizer.media.pictures import NAMES, PictureSource, first_frame, picture_command, picture_sizes
+from rushes_normalizer.media.plan import MoviePlan, Size, plan_movie
+from rushes_normalizer.media.probe import probe
+from rushes_normalizer.media.process import ChildFailed, run
+from rushes_normalizer.media.tools import Tools
+from rushes_normalizer.media.verify import check_decoded, verify_by_decoding, verify_movie, verify_pictures
+
+# A megabyte holds the tables and embedded thumbnails that may stand before a JPEG's size.
+_PICTURE_HEAD_BYTES = 1024 * 1024
+
+
+class Stage(StrEnum):
+    """What a job is doing."""
+
+    PROBING = "probing"
+    ENCODING = "encoding"
+    PICTURES = "pictures"
+    VERIFYING = "verifying"
+
+
+# Where each stage begins, as a fraction of the whole job.
+_BEGINS = {Stage.PROBING: 0.0, Stage.ENCODING: 0.02, Stage.PICTURES: 0.92, Stage.VERIFYING: 0.96}
+
+Progress = Callable[[Stage, float], None]
+
+
+@dataclass(frozen=True)
+class MadeOutput:
+    """One output file."""
+
+    kind: ObjectKind
+    path: Path
+
+
+@dataclass(frozen=True)
+class MediaFacts:
+    """What the outputs are.
+
+    Attributes:
+        width: of the high definition movie (of the low definition one if there is no other), or of the picture.
+        height: the same.
+        duration_seconds: of each movie; 0 for a picture.
+        fps: output frames a second as `numerator/denominator`; empty for a picture.
+        frame_count: frames of each movie; 1 for a picture.
+        source_fps: the source's rate, or its average if it varies; empty for a picture.
+        frames_duplicated: output frames that repeat the one before, because the rate changed.
+        frames_dropped: source frames that no output shows, because the rate changed.
+    """
+
+    width: int
+    height: int
+    duration_seconds: float
+    fps: str
+    frame_count: int
+    source_fps: str
+    frames_duplicated: int
+    frames_dropped: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """Verified outputs, and what they are."""
+
+    outputs: tuple[MadeOutput, ...]
+    facts: MediaFacts
+
+
+async def make_movie(
+    tools: Tools,
+    source: Path,
+    scratch: Path,
+    *,
+    encoding: Encoding,
+    defaults: EncodingDefaults,
+    limits: Limits,
+    progress: Progress,
+) -> Made:
+    """Make both movies, the four pictures and the contact sheet of a movie.
+
+    With `encoding.skip_normalization` the source itself is the high definition output, and there is no low
+    definition. Cancelling ends all children before it returns; files already made stay in `scratch`.
+
+    Args:
+        source: a local file; only read.
+        scratch: an empty folder of this job; outputs are written here.
+        progress: called with the stage and the fraction of the whole job, 0 to 1, never falling. A watchdog may
+            count on it to be called whenever frames have been encoded.
+
+    Raises:
+        MediaError: with the failure code that follows.
+    """
+    progress(Stage.PROBING, 0.0)
+    facts = await probe(tools, source, scratch, limits)
+    plan = plan_movie(facts, encoding, defaults, limits)
+    await _encode(tools, plan, source, scratch, limits, progress)
+
+    progress(Stage.PICTURES, _BEGINS[Stage.PICTURES])
+    movies = _movies(plan, scratch)
+    picture_source = (
+        PictureSource(movies[0].path, "mp4", _size_of(movies[0], plan), ours=True)
+        if movies
+        else first_frame(scratch, plan.canvas)
+    )
+    tile = MadeOutput(ObjectKind.TILE, scratch / command.TILE)
+    pictures, *_ = await _all(
+        _make_pictures(tools, picture_source, {tile.path: plan.tile.size}, scratch, limits, progress, False),
+        *(verify_movie(tools, movie.path, _size_of(movie, plan), plan, scratch, limits) for movie in movies),
+        *(verify_by_decoding(tools, movie.path, plan, scratch, limits) for movie in movies[-1:]),
+    )
+    if not movies:
+        movies = [MadeOutput(ObjectKind.HIGH_DEFINITION, source)]
+    progress(Stage.VERIFYING, 1.0)
+    return Made((*movies, *pictures, tile), _facts_of(plan, picture_source.size))
+
+
+async def make_picture(
+    tools: Tools,
+    source: Path,
+    scratch: Path,
+    *,
+    keep_original: bool,
+    limits: Limits,
+    progress: Progress,
+) -> Made:
+    """Make the four pictures of an uploaded one; of an animation, those of its first frame.
+
+    Args:
+        source: a local PNG, JPEG or GIF; only read.
+        scratch: an empty folder of this job; outputs are written here.
+        keep_original: the upload serves as the original picture, so that one is not made.
+        progress: as for `make_movie`.
+
+    Raises:
+        MediaError: with the failure code that follows.
+    """
+    progress(Stage.PROBING, 0.0)
+    upload = _look_at_picture(source, limits)
+    progress(Stage.PICTURES, _BEGINS[Stage.ENCODING])
+    pictures = await _make_pictures(tools, upload, {}, scratch, limits, progress, keep_original)
+    progress(Stage.VERIFYING, 1.0)
+    size = upload.size
+    return Made(tuple(pictures), MediaFacts(size.width, size.height, 0.0, "", 1, "", 0, 0))
+
+
+async def _encode(
+    tools: Tools, plan: MoviePlan, source: Path, scratch: Path, limits: Limits, progress: Progress
+) -> None:
+    begin, end = _BEGINS[Stage.ENCODING], _BEGINS[Stage.PICTURES]
+    progress(Stage.ENCODING, begin)
+    done = 0
+
+    def on_line(line: str) -> None:
+        nonlocal done
+        name, _, value = line.partition("=")
+        if name == "frame" and value.strip().isdigit() and int(value) > done:
+            done = int(value)
+            progress(Stage.ENCODING, begin + (end - begin) * min(1.0, done / plan.frame_count))
+
+    arguments = movie_command(plan, source, limits).arguments
+    try:
+        log = await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits, on_line=on_line)
+    except ChildFailed as failed:
+        raise blame(failed, "the encode") from failed
+    check_decoded(log, plan)
+
+
+def _movies(plan: MoviePlan, scratch: Path) -> list[MadeOutput]:
+    movies = []
+    if plan.highdef is not None:
+        movies.append(MadeOutput(ObjectKind.HIGH_DEFINITION, scratch / command.HIGH_DEFINITION))
+    if plan.lowdef is not None:
+        movies.append(MadeOutput(ObjectKind.LOW_DEFINITION, scratch / command.LOW_DEFINITION))
+    return movies
+
+
+def _size_of(movie: MadeOutput, plan: MoviePlan) -> Size:
+    settings = plan.highdef if movie.kind is ObjectKind.HIGH_DEFINITION else plan.lowdef
+    assert settings is not None
+    return settings.size
+
+
+def _look_at_picture(source: Path, limits: Limits) -> PictureSource:
+    length = source.stat().st_size
+    if length == 0:
+        raise MediaError(FailureCode.SOURCE_EMPTY, "the source has 0 bytes")
+    if length > limits.max_source_bytes:
+        msg = f"the source has {length} bytes; the limit is {limits.max_source_bytes}"
+        raise MediaError(FailureCode.LIMITS_EXCEEDED, msg)
+    with source.open("rb") as file:
+        header = read_picture_header(file.read(_PICTURE_HEAD_BYTES))
+    size = header.size
+    if size.width * size.height > limits.max_pixels or max(size.width, size.height) > limits.max_side:
+        msg = (
+            f"the picture is {size.width}x{size.height}; "
+            f"the limit is {limits.max_side} a side and {limits.max_pixels} pixels"
+        )
+        raise MediaError(FailureCode.LIMITS_EXCEEDED, msg)
+    return PictureSource(source, header.demuxer, size, ours=False)
+
+
+async def _make_pictures(
+    tools: Tools,
+    source: PictureSource,
+    made_before: dict[Path, Size],
+    scratch: Path,
+    limits: Limits,
+    progress: Progress,
+    keep_original: bool,
+) -> list[MadeOutput]:
+    sizes = picture_sizes(source.size, limits, keep_original=keep_original)
+    arguments = picture_command(source, sizes, limits).arguments
+    try:
+        await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits)
+    except ChildFailed as failed:
+        otherwise = FailureCode.INTERNAL if source.ours else FailureCode.CORRUPT
+        raise blame(failed, "making the pictures", otherwise=otherwise) from failed
+    progress(Stage.VERIFYING, _BEGINS[Stage.VERIFYING])
+    outputs = [MadeOutput(kind, scratch / NAMES[kind]) for kind in sizes]
+    wanted = {scratch / NAMES[kind]: size for kind, size in sizes.items()}
+    await verify_pictures(tools, {**made_before, **wanted}, scratch, limits)
+    return outputs
+
+
+def _facts_of(plan: MoviePlan, size: Size) -> MediaFacts:
+    source_rate = plan.video.cadence.rate
+    return MediaFacts(
+        width=size.width,
+        height=size.height,
+        duration_seconds=float(plan.duration),
+        fps=f"{plan.rate.numerator}/{plan.rate.denominator}",
+        frame_count=plan.frame_count,
+        source_fps=f"{source_rate.numerator}/{source_rate.denominator}",
+        frames_duplicated=plan.retiming.duplicated,
+        frames_dropped=plan.retiming.dropped,
+    )
+
+
+async def _all(first: Coroutine[Any, Any, list[MadeOutput]], *others: Coroutine[Any, Any, None]) -> list[Any]:
+    """Run all at once; when one fails the others are cancelled and awaited, and its own error goes on."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in (first, *others)]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

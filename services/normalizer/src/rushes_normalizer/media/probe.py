@@ -1,0 +1,339 @@
+"""Asks ffprobe what a source movie is. Parsing is pure; `probe` runs the two looks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from rushes_schemas.failures import FailureCode
+
+from rushes_normalizer.media.blame import blame, cut_off
+from rushes_normalizer.media.cadence import cadence, untimed_cadence
+from rushes_normalizer.media.errors import MediaError
+from rushes_normalizer.media.facts import AudioFacts, Cadence, ColourTags, SourceFacts, VideoFacts
+from rushes_normalizer.media.limits import Limits
+from rushes_normalizer.media.process import ChildFailed, run
+from rushes_normalizer.media.signature import looks_like_movie
+from rushes_normalizer.media.tools import Tools
+
+# The containers that are read. What is absent is absent on purpose: playlists and lists of files (hls, dash, concat,
+# sdp, image2) read other files or the network, and some demuxers (tty) take any text for a movie.
+CONTAINERS: Final = (
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "matroska,webm",
+    "avi",
+    "mxf",
+    "mpegts",
+    "mpeg",
+    "mpegvideo",
+    "m4v",
+    "h264",
+    "hevc",
+    "obu",
+    "ivf",
+    "mjpeg",
+    "flv",
+    "asf",
+    "ogg",
+    "nut",
+    "dv",
+    "gxf",
+    "gif",
+    "apng",
+    "yuv4mpegpipe",
+)
+# Reads from one local file and nothing else, whatever that file says.
+CONFINED: Final = ("-protocol_whitelist", "file", "-format_whitelist", ",".join(CONTAINERS))
+
+_HEADER_ENTRIES: Final = ":".join(
+    (
+        "format=format_name",
+        "stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,pix_fmt,field_order,"
+        "color_range,color_space,color_transfer,color_primaries,r_frame_rate,avg_frame_rate,time_base,nb_frames,"
+        "duration,channels,sample_rate,channel_layout",
+        "stream_disposition=default,attached_pic,timed_thumbnails",
+        "stream_side_data=side_data_type,rotation",
+    )
+)
+
+
+async def probe(tools: Tools, path: Path, scratch: Path, limits: Limits) -> SourceFacts:
+    """Look at a source movie: its header, then the timestamps of all its frames.
+
+    Raises:
+        MediaError: `source_empty`, `not_a_movie`, `unsupported_codec`, `corrupt` or `limits_exceeded`.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise MediaError(FailureCode.SOURCE_EMPTY, "the source has 0 bytes")
+    if size > limits.max_source_bytes:
+        raise _exceeded("the source's size in bytes", size, limits.max_source_bytes)
+    base = [str(tools.ffprobe), "-loglevel", "level+error", *CONFINED]
+    lines: list[str] = []
+    argv = [*base, "-show_entries", _HEADER_ENTRIES, "-of", "json", f"file:{path}"]
+    try:
+        await run(argv, scratch=scratch, limits=limits, on_line=lines.append)
+    except ChildFailed as failed:
+        raise _unreadable(failed, path) from failed
+    header = parse_header(json.loads("\n".join(lines)), tools.decoders)
+    check_size(header, limits)
+
+    packets = Packets(limits.max_frames)
+    argv = [*base, "-select_streams", str(header.index), "-show_entries", "packet=pts,dts,duration,size,flags"]
+    try:
+        log = await run(
+            [*argv, "-of", "compact=p=0", f"file:{path}"], scratch=scratch, limits=limits, on_line=packets.add
+        )
+    except ChildFailed as failed:
+        raise blame(failed, "reading the source", otherwise=FailureCode.CORRUPT) from failed
+    said = cut_off(log)
+    if said is not None:
+        raise MediaError(FailureCode.CORRUPT, f"the source ends too early; ffprobe said: {said}")
+    return assemble(header, packets, size)
+
+
+def _unreadable(failed: ChildFailed, path: Path) -> MediaError:
+    error = blame(failed, "reading the source's header", otherwise=FailureCode.NOT_A_MOVIE)
+    if error.code is FailureCode.CORRUPT:
+        with path.open("rb") as file:
+            known = looks_like_movie(file.read(4096))
+        if not known:
+            return MediaError(FailureCode.NOT_A_MOVIE, f"the source is no movie; {error.message}")
+    return error
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a container says of its streams before its frames are read."""
+
+    container: str
+    index: int
+    codec: str
+    width: int
+    height: int
+    sample_aspect: Fraction
+    rotation: int
+    pixel_format: str | None
+    colour: ColourTags
+    interlaced: bool
+    rates: tuple[Fraction, ...]
+    tick: Fraction
+    frame_count: int | None
+    duration: Fraction | None
+    audio: AudioFacts | None
+
+
+def parse_header(answer: dict[str, Any], decoders: frozenset[str]) -> Header:
+    """Choose the streams and read what the container says of them.
+
+    Args:
+        answer: ffprobe's JSON of format and streams.
+        decoders: the codecs that ffmpeg can decode.
+
+    Raises:
+        MediaError: `not_a_movie` without a video stream, `unsupported_codec` without a decoder for what was chosen,
+            `corrupt` where the stream has no size.
+    """
+    streams: list[dict[str, Any]] = answer.get("streams", [])
+    video = next((stream for stream in streams if _is_video(stream)), None)
+    if video is None:
+        raise MediaError(FailureCode.NOT_A_MOVIE, "the source has no video stream")
+    codec = video.get("codec_name", "unknown")
+    if codec not in decoders:
+        raise MediaError(FailureCode.UNSUPPORTED_CODEC, f"ffmpeg has no decoder for the video codec {codec}")
+    width, height = int(video.get("width", 0)), int(video.get("height", 0))
+    if width < 1 or height < 1:
+        raise MediaError(FailureCode.CORRUPT, f"the video stream says it is {width}x{height}")
+    rates = [rate for name in ("avg_frame_rate", "r_frame_rate") if (rate := _ratio(video.get(name))) is not None]
+    return Header(
+        container=answer.get("format", {}).get("format_name", ""),
+        index=int(video["index"]),
+        codec=codec,
+        width=width,
+        height=height,
+        sample_aspect=_ratio(video.get("sample_aspect_ratio")) or Fraction(1),
+        rotation=_rotation(video),
+        pixel_format=_known(video.get("pix_fmt")),
+        colour=ColourTags(
+            matrix=_known(video.get("color_space")),
+            primaries=_known(video.get("color_primaries")),
+            transfer=_known(video.get("color_transfer")),
+            range=_known(video.get("color_range")),
+        ),
+        interlaced=video.get("field_order") in ("tt", "bb", "tb", "bt"),
+        rates=tuple(rates),
+        tick=_ratio(video.get("time_base")) or Fraction(1, 90000),
+        frame_count=int(video["nb_frames"]) if str(video.get("nb_frames", "")).isdigit() else None,
+        duration=_seconds(video.get("duration")),
+        audio=_choose_audio(streams, decoders),
+    )
+
+
+def check_size(header: Header, limits: Limits) -> None:
+    """Refuse frames that would take too much memory, before any is decoded.
+
+    Raises:
+        MediaError: `limits_exceeded`.
+    """
+    size = f"{header.width}x{header.height}"
+    if header.width * header.height > limits.max_pixels:
+        raise _exceeded(f"a frame of {size}, in pixels,", header.width * header.height, limits.max_pixels)
+    if max(header.width, header.height) > limits.max_side:
+        raise _exceeded(f"a side of {size}", max(header.width, header.height), limits.max_side)
+
+
+@dataclass
+class Packets:
+    """Timestamps of the frames that are shown, gathered line by line from ffprobe's `compact` writer."""
+
+    max_frames: int
+    timestamps: list[int] = field(default_factory=list)
+    untimed: int = 0
+    last: int | None = None
+    last_duration: int | None = None
+
+    def add(self, line: str) -> None:
+        """Take one packet: `pts=512|dts=0|duration=512|size=1820|flags=K__`.
+
+        Raises:
+            MediaError: `limits_exceeded`, as soon as there are too many.
+        """
+        values = dict(part.split("=", 1) for part in line.split("|") if "=" in part)
+        if "D" in values.get("flags", "") or values.get("size") == "0":
+            return  # cut away by an edit list; or AVI's "as before", which no decoder answers
+        timestamp = _integer(values.get("pts"))
+        if timestamp is None:
+            timestamp = _integer(values.get("dts"))
+        if timestamp is None:
+            self.untimed += 1
+        else:
+            self.timestamps.append(timestamp)
+            if self.last is None or timestamp >= self.last:
+                self.last, self.last_duration = timestamp, _integer(values.get("duration"))
+        if self.count > self.max_frames:
+            raise _exceeded("the source's number of frames", self.count, self.max_frames)
+
+    @property
+    def count(self) -> int:
+        """Frames that are shown."""
+        return len(self.timestamps) + self.untimed
+
+
+def assemble(header: Header, packets: Packets, size_bytes: int) -> SourceFacts:
+    """Facts out of both looks.
+
+    Raises:
+        MediaError: `corrupt` where there are no frames, or fewer than the container says.
+    """
+    if packets.count == 0:
+        raise MediaError(FailureCode.CORRUPT, "the video stream has no frames")
+    when = _cadence(header, packets)
+    _refuse_early_end(header, packets, when)
+    return SourceFacts(
+        container=header.container,
+        size_bytes=size_bytes,
+        video=VideoFacts(
+            index=header.index,
+            codec=header.codec,
+            width=header.width,
+            height=header.height,
+            sample_aspect=header.sample_aspect,
+            rotation=header.rotation,
+            pixel_format=header.pixel_format,
+            colour=header.colour,
+            interlaced=header.interlaced,
+            hidden_packets=header.codec == "vp8",
+            cadence=when,
+        ),
+        audio=header.audio,
+    )
+
+
+def _cadence(header: Header, packets: Packets) -> Cadence:
+    if packets.untimed:
+        return untimed_cadence(packets.count, header.rates)
+    return cadence(packets.timestamps, last_duration=packets.last_duration, tick=header.tick, declared=header.rates)
+
+
+def _refuse_early_end(header: Header, packets: Packets, when: Cadence) -> None:
+    """A file that was cut off has fewer frames than its header says, where the header says it.
+
+    Not so for MOV, whose demuxer speaks up by itself (`cut_off`) and whose count includes what edit lists hide.
+    """
+    if header.container in ("avi", "mxf", "gxf", "flv") and header.frame_count and packets.count < header.frame_count:
+        raise MediaError(
+            FailureCode.CORRUPT,
+            f"the source ends too early: {packets.count} of {header.frame_count} frames are there",
+        )
+    if header.container in ("mxf",) and header.duration and when.duration + 2 / when.rate < header.duration:
+        raise MediaError(
+            FailureCode.CORRUPT,
+            f"the source ends too early: {float(when.duration):.2f} of {float(header.duration):.2f} s are there",
+        )
+
+
+def _is_video(stream: dict[str, Any]) -> bool:
+    disposition = stream.get("disposition", {})
+    return (
+        stream.get("codec_type") == "video"
+        and not disposition.get("attached_pic")
+        and not disposition.get("timed_thumbnails")
+    )
+
+
+def _choose_audio(streams: Iterable[dict[str, Any]], decoders: frozenset[str]) -> AudioFacts | None:
+    """The default audio stream, else the first, among those that can be decoded."""
+    audio = [stream for stream in streams if stream.get("codec_type") == "audio"]
+    readable = [stream for stream in audio if stream.get("codec_name") in decoders and stream.get("channels")]
+    if audio and not readable:
+        codec = audio[0].get("codec_name", "unknown")
+        raise MediaError(FailureCode.UNSUPPORTED_CODEC, f"ffmpeg has no decoder for the audio codec {codec}")
+    if not readable:
+        return None
+    chosen = next((stream for stream in readable if stream.get("disposition", {}).get("default")), readable[0])
+    return AudioFacts(
+        index=int(chosen["index"]),
+        codec=str(chosen["codec_name"]),
+        channels=int(chosen["channels"]),
+        sample_rate=int(chosen.get("sample_rate", 48000)),
+        layout=_known(chosen.get("channel_layout")),
+    )
+
+
+def _rotation(stream: dict[str, Any]) -> int:
+    """Clockwise degrees; ffprobe gives the display matrix's angle counter-clockwise."""
+    for data in stream.get("side_data_list", []):
+        if "rotation" in data:
+            return round(-float(data["rotation"]) / 90) * 90 % 360
+    return 0
+
+
+def _ratio(text: str | None) -> Fraction | None:
+    try:
+        value = Fraction((text or "").replace(":", "/"))
+    except (ValueError, ZeroDivisionError):
+        return None
+    return value if value > 0 else None
+
+
+def _seconds(text: str | None) -> Fraction | None:
+    try:
+        return Fraction(text) if text else None
+    except ValueError:
+        return None
+
+
+def _integer(text: str | None) -> int | None:
+    return None if text in (None, "N/A") else int(text or 0)
+
+
+def _known(value: str | None) -> str | None:
+    return None if value in (None, "", "unknown", "unspecified", "reserved") else value
+
+
+def _exceeded(what: str, value: int, limit: int) -> MediaError:
+    return MediaError(FailureCode.LIMITS_EXCEEDED, f"{what} is {value}; the limit is {limit}")

@@ -1,0 +1,136 @@
+"""Runs ffmpeg and ffprobe: confined, watched, and gone when their caller is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rushes_normalizer.media import launcher
+from rushes_normalizer.media.limits import Limits
+
+_LINE_LIMIT = 1024 * 1024
+_KEPT_LINES = 200
+_KEPT_ERRORS = 20
+_KEPT_CHARACTERS = 500
+
+
+@dataclass
+class ChildLog:
+    """A child's stderr, bounded: its last lines, and its first errors (the later ones follow from them)."""
+
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
+    errors: list[str] = field(default_factory=list)
+
+    def add(self, line: str) -> None:
+        """Keep one line, as `-loglevel level+...` writes it."""
+        line = line[:_KEPT_CHARACTERS]
+        self.last.append(line)
+        if ("[error]" in line or "[fatal]" in line) and len(self.errors) < _KEPT_ERRORS:
+            self.errors.append(line)
+
+
+class ChildFailed(Exception):
+    """A child ended with another code than 0; a negative one is the signal that ended it."""
+
+    def __init__(self, returncode: int, log: ChildLog) -> None:
+        super().__init__(f"ended with code {returncode}")
+        self.returncode = returncode
+        self.log = log
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    scratch: Path,
+    limits: Limits,
+    on_line: Callable[[str], None] | None = None,
+) -> ChildLog:
+    """Run a command to its end and give its log.
+
+    The child leads a process group of its own, has no stdin, a minimal environment, `scratch` as its working
+    folder and bounds on memory and file size. When the caller is cancelled, or `on_line` raises, the whole group
+    is killed and waited for before the exception goes on. On Linux it also dies with the thread that called this,
+    so call it from a thread that lives as long as the worker.
+
+    Args:
+        argv: the program's absolute path and its arguments.
+        on_line: called with every line of stdout.
+
+    Raises:
+        ChildFailed: the child failed.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        "-S",
+        launcher.__file__,
+        str(os.getpid()),
+        str(limits.max_memory_bytes),
+        str(limits.max_output_bytes),
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=_LINE_LIMIT,
+        cwd=scratch,
+        env={"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1"},
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    log = ChildLog()
+    reading_log = asyncio.create_task(_read_log(child.stderr, log))
+    try:
+        async for line in child.stdout:
+            if on_line is not None:
+                on_line(line.decode(errors="replace").rstrip("\r\n"))
+        await reading_log
+        returncode = await child.wait()
+    except BaseException:
+        await _kill(child, reading_log)
+        raise
+    if returncode != 0:
+        raise ChildFailed(returncode, log)
+    return log
+
+
+async def _read_log(stderr: asyncio.StreamReader, log: ChildLog) -> None:
+    rest = b""
+    while chunk := await stderr.read(65536):
+        # ffmpeg ends its status lines with a carriage return.
+        *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+        rest = rest[:_KEPT_CHARACTERS]
+        for line in lines:
+            if line.strip():
+                log.add(line.decode(errors="replace"))
+    if rest.strip():
+        log.add(rest.decode(errors="replace"))
+
+
+async def _kill(child: asyncio.subprocess.Process, reading_log: asyncio.Task[None]) -> None:
+    """Kill the child's group and wait until nothing of it is left, whatever else asks us to stop."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it ended by itself
+
+    async def drain() -> None:
+        assert child.stdout is not None
+        # A reader that stopped at its limit pauses the pipe; only an end of file closes the transport.
+        while await child.stdout.read(65536):
+            pass
+        await reading_log
+        await child.wait()
+
+    draining = asyncio.ensure_future(drain())
+    while not draining.done():
+        try:
+            await asyncio.shield(draining)
+        except asyncio.CancelledError:
+            continue  # we are stopping already; leaving now would leave a zombie
