@@ -1,0 +1,81 @@
+"""Real servers for all tests: started once, shared by worlds that do not see each other."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rushes_embedded.apache_kafka import ApacheKafka
+from rushes_embedded.broker import Broker
+from rushes_embedded.kafka_jars import find_apache_kafka
+from rushes_embedded.stack import Stack
+from rushes_normalizer.media.tools import find_tools
+
+from tests.world import World
+
+BROKERS = ["embedded"] if find_apache_kafka() else ["embedded", "apache-kafka"]
+
+
+def pytest_report_header() -> str:
+    """Which broker and which ffmpeg this run uses."""
+    missing = find_apache_kafka()
+    kafka = f"without Apache Kafka ({missing}): its tests are left out" if missing else "and Apache Kafka"
+    tools = find_tools()
+    return (
+        f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, ffprobe {tools.ffprobe_version}"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `broker` runs against each, unless its mark says otherwise."""
+    if "broker" in metafunc.fixturenames:
+        chosen = BROKERS
+        if metafunc.definition.get_closest_marker("apache_kafka"):
+            chosen = [kind for kind in BROKERS if kind != "embedded"]
+        if metafunc.definition.get_closest_marker("any_broker"):
+            chosen = BROKERS[:1]
+        metafunc.parametrize("broker", chosen, indirect=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "apache_kafka: needs more than the embedded broker can do")
+    config.addinivalue_line("markers", "any_broker: the broker plays no part in it; the embedded one is quicker")
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """PostgreSQL, an S3 server and the embedded broker."""
+    folder = Path(tempfile.mkdtemp(prefix="rushes-test-"))
+    try:
+        with Stack(folder) as started:
+            yield started
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(stack: Stack) -> Iterator[Broker]:
+    """Apache Kafka, for the tests that use it."""
+    kafka = ApacheKafka(stack.folder / "apache-kafka", log=stack.logs / "apache-kafka.log")
+    kafka.start()
+    yield kafka
+    kafka.discard()
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """The broker that this test runs against."""
+    kind: str = request.param
+    started: Any = request.getfixturevalue("apache_kafka" if kind == "apache-kafka" else "stack")
+    chosen: Broker = started.broker if isinstance(started, Stack) else started
+    return chosen
+
+
+@pytest.fixture
+def world(stack: Stack, broker: Broker, tmp_path: Path) -> World:
+    """A database, topics and buckets of this test's own."""
+    return World.make(stack, broker, tmp_path)

@@ -1,0 +1,122 @@
+"""The command lines, as a person or a script uses them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from rushes_embedded.studio import command_of
+from rushes_normalizer.media.tools import find_tools
+
+from tests.world import World
+
+pytestmark = pytest.mark.any_broker
+
+
+@pytest.mark.parametrize(
+    ("service", "commands"),
+    [
+        ("rushes-normalizer", ["run", "migrate", "renormalize", "attention", "publish"]),
+        ("rushes-syncer", ["run", "migrate", "full"]),
+        ("rushes-embedded", ["demo", "up", "down"]),
+    ],
+)
+async def test_help_teaches_every_command(world: World, service: str, commands: list[str]) -> None:
+    code, said, _ = await world.command(service, "--help")
+    assert code == 0
+    for command in commands:
+        assert command in said
+        code, own, _ = await world.command(service, command, "--help")
+        assert code == 0
+        assert "Usage" in own
+
+
+async def test_all_wrong_settings_are_named_at_once_and_no_secret_is_shown(world: World) -> None:
+    code, _, errors = await world.command(
+        "rushes-normalizer",
+        "run",
+        SLOTS="many",
+        LEASE="-1",
+        KAFKA__SECURITY_PROTOCOL="SASL_SSL",
+        STORE__KIND="tape",
+        DATABASE_URL="",
+        STORE__SECRET_ACCESS_KEY="hidden-secret",
+    )
+    assert code == 2
+    for name in ("SLOTS", "LEASE", "KAFKA", "STORE__KIND"):
+        assert name in errors, errors
+    assert "hidden-secret" not in errors
+    assert "Traceback" not in errors
+
+
+async def test_missing_settings_say_what_they_mean(world: World) -> None:
+    process = subprocess.run(
+        [*command_of("rushes-normalizer"), "run"], env={"PATH": "/usr/bin"}, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    for name in ("DATABASE_URL", "KAFKA__BOOTSTRAP_SERVERS", "STORE__KIND"):
+        assert f"{name} is not set" in process.stderr
+
+
+async def test_another_instances_database_is_refused_with_code_2(world: World) -> None:
+    assert (await world.command("rushes-normalizer", "migrate", "--store"))[0] == 0
+    code, _, errors = await world.command("rushes-normalizer", "run", INSTANCE="another")
+    assert code == 2
+    assert "another" in errors
+
+
+async def test_publish_attention_renormalize_and_full_work_together(world: World, tmp_path: Path) -> None:
+    movie, notes = tmp_path / "shot 010.mov", tmp_path / "notes.mp4"
+    notes.write_text("more smoke\n" * 50)
+    source = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=24:duration=1", "-pix_fmt", "yuv420p"]
+    subprocess.run([find_tools().ffmpeg, "-v", "error", *source, movie], check=True)
+    for service in ("rushes-normalizer", "rushes-syncer"):
+        assert (await world.command(service, "migrate", "--store"))[0] == 0
+    project = str(uuid4())
+    world.process("rushes-normalizer", "run", log="normalizer")
+    try:
+        code, said, errors = await world.command(
+            "rushes-normalizer", "publish", str(movie), "--project-id", project, "--wait", "--json"
+        )
+        assert code == 0, errors
+        ready = json.loads(said)
+        assert ready["outcome"] == "ready"
+        code, said, _ = await world.command("rushes-normalizer", "publish", str(notes), "--wait", "--json")
+        assert (code, json.loads(said)["outcome"]) == (1, "broken")
+        broken = json.loads(said)["preview_file_id"]
+
+        code, said, _ = await world.command("rushes-normalizer", "attention", "--json")
+        assert [(row["id"], row["code"]) for row in json.loads(said)["previews"]] == [(broken, "not_a_movie")]
+        code, said, _ = await world.command("rushes-normalizer", "attention")
+        assert broken in said
+
+        code, _, errors = await world.command("rushes-normalizer", "renormalize", "--project-id", project)
+        assert code == 1
+        assert "--all-broken" in errors
+        code, said, _ = await world.command("rushes-normalizer", "renormalize", "--all-broken", "--dry-run", "--json")
+        assert [row["preview_file_id"] for row in json.loads(said)["requested"]] == [broken]
+        code, said, _ = await world.command("rushes-normalizer", "renormalize", "--all-broken", "--wait", "--json")
+        assert (code, json.loads(said)["requested"][0]["outcome"]) == (1, "broken")
+        code, said, _ = await world.command(
+            "rushes-normalizer", "renormalize", "--preview-file-id", ready["preview_file_id"], "--wait"
+        )
+        assert code == 0, said
+        code, _, errors = await world.command("rushes-normalizer", "renormalize", "--all-missing")
+        assert (code, "no preview fits" in errors) == (1, True)
+
+        code, said, errors = await world.command("rushes-syncer", "full", "--json")
+        assert code == 0, errors
+        assert json.loads(said)["sites"][0]["copied"] == 7
+    finally:
+        world.stop_processes()
+
+
+async def test_a_wrong_wish_is_refused_before_anything_is_stored(world: World, tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"x")
+    code, _, errors = await world.command("rushes-normalizer", "publish", str(picture), "--fps", "fast")
+    assert code == 2
+    assert "fast" in errors

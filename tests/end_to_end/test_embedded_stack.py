@@ -1,0 +1,88 @@
+"""What a new user does: the demo, up and down."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from rushes_embedded.studio import command_of
+
+
+def test_the_demo_ends_every_preview_as_it_must(tmp_path: Path) -> None:
+    demo = subprocess.run(
+        [*command_of("rushes-embedded"), "demo", "--folder", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert demo.returncode == 0, demo.stdout[-3000:] + demo.stderr[-2000:]
+    assert "every preview ended as it must" in demo.stdout
+    assert list((tmp_path / "demo" / "second-site" / "movies" / "lowdef").glob("*/*/*"))
+    assert "rushes_events_total" in (tmp_path / "demo" / "rushes-normalizer.metrics.txt").read_text()
+
+
+def _start(folder: Path) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [*command_of("rushes-embedded"), "up", "--folder", str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Ctrl-C" in line:
+            return process, said
+    raise AssertionError(said)
+
+
+def test_up_prints_every_address_down_ends_it_and_two_do_not_collide(tmp_path: Path) -> None:
+    first, said = _start(tmp_path / "one")
+    second, other = _start(tmp_path / "two")
+    try:
+        for name in ("PostgreSQL", "Kafka", "S3", "rushes-normalizer", "rushes-syncer", "logs"):
+            assert name in said
+        ports = [set(re.findall(r"127\.0\.0\.1:(\d+)", text)) for text in (said, other)]
+        assert ports[0]
+        assert not ports[0] & ports[1]
+        down = subprocess.run(
+            [*command_of("rushes-embedded"), "down", "--folder", str(tmp_path / "one")], check=True, timeout=90
+        )
+        assert down.returncode == 0
+        assert first.wait(10) == 0
+        assert second.poll() is None
+    finally:
+        second.send_signal(signal.SIGINT)
+        assert second.wait(90) == 0
+
+
+def test_a_killed_up_leaves_no_process_and_the_next_start_works(tmp_path: Path) -> None:
+    folder = tmp_path / "up"
+    process, _ = _start(folder)
+    before = _processes_of(folder)
+    assert len(before) >= 4
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while _processes_of(folder):
+        assert time.monotonic() < deadline, _processes_of(folder)
+        time.sleep(0.1)
+    again, _ = _start(folder)
+    again.terminate()
+    assert again.wait(90) == 0
+
+
+def _processes_of(folder: Path) -> list[str]:
+    """Command lines of processes whose arguments or settings name the folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            about = (each / "cmdline").read_bytes() + (each / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in about and int(each.name) != os.getpid():
+            found.append(about[:200].decode(errors="replace"))
+    return found
