@@ -40,3 +40,26 @@ up: environment ## Keep the stack and both services running; prints every addres
 .PHONY: down
 down: environment ## End what `make up` keeps running
 	$(BIN)/rushes-embedded down
+
+.PHONY: test
+test: environment ## Pass the tests: unit, integration, end to end
+	$(BIN)/python -m pytest
+
+.PHONY: check
+check: environment ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy schemas/src services/*/src tests docs
+
+.PHONY: bench-intake
+bench-intake: environment ## Intake against a bare consumer that writes as many rows
+	$(BIN)/python -m tests.bench.intake
+
+.PHONY: bench-pipeline
+bench-pipeline: environment ## A job's wall time against bare ffmpeg, and the services' memory
+	$(BIN)/python -m tests.bench.pipeline
+
+.PHONY: schemas
+schemas: environment ## Generate JSON Schemas and documentation tables anew
+	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json
+	$(BIN)/python docs/generate.py

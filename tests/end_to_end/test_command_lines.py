@@ -16,6 +16,15 @@ from tests.world import World
 pytestmark = pytest.mark.any_broker
 
 
+@pytest.fixture(scope="session")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of film, under a name with a space."""
+    path = tmp_path_factory.mktemp("shots") / "shot 010.mov"
+    source = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=24:duration=1", "-pix_fmt", "yuv420p"]
+    subprocess.run([find_tools().ffmpeg, "-v", "error", *source, path], check=True)
+    return path
+
+
 @pytest.mark.parametrize(
     ("service", "commands"),
     [
@@ -52,7 +61,7 @@ async def test_all_wrong_settings_are_named_at_once_and_no_secret_is_shown(world
     assert "Traceback" not in errors
 
 
-async def test_missing_settings_say_what_they_mean(world: World) -> None:
+def test_missing_settings_say_what_they_mean() -> None:
     process = subprocess.run(
         [*command_of("rushes-normalizer"), "run"], env={"PATH": "/usr/bin"}, capture_output=True, text=True, check=False
     )
@@ -68,11 +77,9 @@ async def test_another_instances_database_is_refused_with_code_2(world: World) -
     assert "another" in errors
 
 
-async def test_publish_attention_renormalize_and_full_work_together(world: World, tmp_path: Path) -> None:
-    movie, notes = tmp_path / "shot 010.mov", tmp_path / "notes.mp4"
+async def test_publish_attention_renormalize_and_full_work_together(world: World, movie: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.mp4"
     notes.write_text("more smoke\n" * 50)
-    source = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=24:duration=1", "-pix_fmt", "yuv420p"]
-    subprocess.run([find_tools().ffmpeg, "-v", "error", *source, movie], check=True)
     for service in ("rushes-normalizer", "rushes-syncer"):
         assert (await world.command(service, "migrate", "--store"))[0] == 0
     project = str(uuid4())

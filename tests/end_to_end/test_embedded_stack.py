@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rushes_embedded.studio import command_of
@@ -26,53 +28,50 @@ def test_the_demo_ends_every_preview_as_it_must(tmp_path: Path) -> None:
     assert "rushes_events_total" in (tmp_path / "demo" / "rushes-normalizer.metrics.txt").read_text()
 
 
-def _start(folder: Path) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        [*command_of("rushes-embedded"), "up", "--folder", str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout
-    said = ""
-    for line in process.stdout:
-        said += line
-        if "Ctrl-C" in line:
-            return process, said
-    raise AssertionError(said)
+@contextmanager
+def _up(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`up` in a folder, and what it said once it ran; ended at the end."""
+    command = [*command_of("rushes-embedded"), "up", "--folder", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        said = ""
+        for line in process.stdout:
+            said += line
+            if line.startswith("Ctrl-C"):
+                break
+        assert process.poll() is None, said
+        yield process, said
+        process.send_signal(signal.SIGINT)
+        process.wait(90)
 
 
 def test_up_prints_every_address_down_ends_it_and_two_do_not_collide(tmp_path: Path) -> None:
-    first, said = _start(tmp_path / "one")
-    second, other = _start(tmp_path / "two")
-    try:
+    with _up(tmp_path / "one") as (first, said), _up(tmp_path / "two") as (second, other):
         for name in ("PostgreSQL", "Kafka", "S3", "rushes-normalizer", "rushes-syncer", "logs"):
             assert name in said
         ports = [set(re.findall(r"127\.0\.0\.1:(\d+)", text)) for text in (said, other)]
         assert ports[0]
         assert not ports[0] & ports[1]
-        down = subprocess.run(
-            [*command_of("rushes-embedded"), "down", "--folder", str(tmp_path / "one")], check=True, timeout=90
-        )
-        assert down.returncode == 0
+        command = [*command_of("rushes-embedded"), "down", "--folder", str(tmp_path / "one")]
+        subprocess.run(command, check=True, timeout=90)
         assert first.wait(10) == 0
         assert second.poll() is None
-    finally:
-        second.send_signal(signal.SIGINT)
-        assert second.wait(90) == 0
+    assert second.returncode == 0
 
 
 def test_a_killed_up_leaves_no_process_and_the_next_start_works(tmp_path: Path) -> None:
     folder = tmp_path / "up"
-    process, _ = _start(folder)
-    before = _processes_of(folder)
-    assert len(before) >= 4
-    process.kill()
-    process.wait()
+    with _up(folder) as (process, _):
+        assert len(_processes_of(folder)) >= 4
+        process.kill()
+        process.wait()
     deadline = time.monotonic() + 60
     while _processes_of(folder):
         assert time.monotonic() < deadline, _processes_of(folder)
         time.sleep(0.1)
-    again, _ = _start(folder)
-    again.terminate()
-    assert again.wait(90) == 0
+    with _up(folder) as (again, _):
+        again.terminate()
+        assert again.wait(90) == 0
 
 
 def _processes_of(folder: Path) -> list[str]:

@@ -111,7 +111,9 @@ async def test_the_job_of_a_killed_worker_is_done_by_another_and_its_ffmpeg_is_g
         slow.process("rushes-normalizer", "run", "--roles", "intake,relay,janitor", log="control")
         doomed = slow.process("rushes-normalizer", "run", "--roles", "worker", log="doomed")
         events = await _upload_all(slow, 1, movie)
-        children = await eventually(lambda: _children(doomed.pid), lambda found: bool(found))
+        await eventually(lambda: database.fetch("SELECT 1 FROM task WHERE progress->>'stage' = 'encoding'"))
+        children = await _children(doomed.pid)
+        assert children
         os.kill(doomed.pid, signal.SIGKILL)
         await eventually(lambda: _alive(children), lambda alive: not alive)
         world.process("rushes-normalizer", "run", "--roles", "worker", log="second")

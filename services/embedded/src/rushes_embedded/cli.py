@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -97,19 +96,20 @@ def up(folder: Folder = Path(".rushes/up")) -> None:
 @app.command()
 def down(folder: Folder = Path(".rushes/up")) -> None:
     """End what `up` keeps running; nothing running is no error."""
+    file = folder / "up.pid"
     try:
-        pid = int((folder / "up.pid").read_text(encoding="ascii"))
+        pid = int(file.read_text(encoding="ascii"))
         os.kill(pid, signal.SIGTERM)
     except (FileNotFoundError, ProcessLookupError, ValueError):
+        file.unlink(missing_ok=True)
         console.print("nothing runs here")
         return
     deadline = time.monotonic() + _DOWN_SECONDS
-    with suppress(ProcessLookupError):
-        while time.monotonic() < deadline:
-            os.kill(pid, 0)
-            time.sleep(0.1)
-        console.print(f"[red]process {pid} does not end")
-        raise typer.Exit(1)
+    while file.exists():  # `up` removes it last
+        if time.monotonic() > deadline:
+            console.print(f"[red]process {pid} does not end")
+            raise typer.Exit(1)
+        time.sleep(0.1)
     console.print("the stack is down")
 
 

@@ -14,8 +14,8 @@ from rushes_schemas import NEEDS_ATTENTION, PreviewStatus
 
 # Newest first, cursor on (created_at, id): rows of one moment are told apart by their id, so none is lost.
 _ATTENTION: Final = """
-    SELECT preview_file.id, name, extension, status, failure_code AS code, failure_message AS message, project_id,
-        preview_file.created_at, updated_at, version, task.state AS job_state, task.progress,
+    SELECT preview_file.id, name, extension, status, preview_file.failure_code AS code,
+        preview_file.failure_message AS message, project_id, preview_file.created_at, updated_at, version, task.state AS job_state, task.progress,
         task.tries + task.looks + task.losses AS attempts_before
     FROM preview_file LEFT JOIN LATERAL (
         SELECT * FROM task WHERE subject = preview_file.id::text AND state IN ('queued', 'running')
@@ -23,7 +23,7 @@ _ATTENTION: Final = """
     ) AS task ON true
     WHERE status = ANY(:statuses) AND deleted_at IS NULL
       AND (CAST(:project AS uuid) IS NULL OR project_id = :project)
-      AND (CAST(:code AS text) IS NULL OR failure_code = :code)
+      AND (CAST(:code AS text) IS NULL OR preview_file.failure_code = :code)
       AND (CAST(:older_than AS timestamptz) IS NULL OR preview_file.created_at < :older_than)
       AND (CAST(:cursor_at AS timestamptz) IS NULL
            OR (preview_file.created_at, preview_file.id) < (:cursor_at, CAST(:cursor_id AS uuid)))

@@ -139,28 +139,26 @@ def load_settings(model: type[SettingsModel]) -> SettingsModel:
     try:
         return model()
     except ValidationError as error:
-        lines = [_complaint(model, dict(details)) for details in error.errors()]
+        lines = [line for details in error.errors() for line in _complaints(model, dict(details))]
         raise SettingsError("\n".join(["These settings cannot be used:", *lines])) from None
     except ValueError as error:  # a nested variable that is no JSON where JSON is due
         raise SettingsError(f"These settings cannot be used:\n  {error}") from None
 
 
-def _complaint(model: type[BaseSettings], details: dict[str, Any]) -> str:
+def _complaints(model: type[BaseSettings], details: dict[str, Any]) -> list[str]:
     location = [str(part) for part in details["loc"]]
     variable = "__".join(location).upper()
     if details["type"] == "missing":
-        described = dict(describe_settings(model)).get(variable)
-        meaning = f": {described.description}" if described and described.description else ""
-        return f"  {variable} is not set{meaning}"
+        return [
+            f"  {name} is not set: {field.description}"
+            for name, field in describe_settings(model)
+            if field.is_required() and (name == variable or name.startswith(f"{variable}__"))
+        ]
     reason = str(details["msg"]).removeprefix("Value error, ")
-    if details["type"] == "value_error" and not variable:
-        return f"  {reason}"
-    given = (
-        ""
-        if re.search(r"PASSWORD|SECRET|URL", variable) or not location
-        else f" (given: {os.environ.get(variable, '')!r})"
-    )
-    return f"  {variable}: {reason}{given}"
+    if not variable:
+        return [f"  {reason}"]
+    secret = re.search(r"PASSWORD|SECRET|URL", variable) or variable not in os.environ
+    return [f"  {variable}: {reason}" + ("" if secret else f" (given: {os.environ[variable]!r})")]
 
 
 def describe_settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -172,8 +170,6 @@ def describe_settings(model: type[BaseModel], prefix: str = "") -> Iterator[tupl
         elif get_origin(field.annotation) is dict:
             yield from describe_settings(nested, f"{prefix}{name}__NAME__")
         else:
-            if field.is_required():
-                yield f"{prefix}{name}".upper(), field
             yield from describe_settings(nested, f"{prefix}{name}__")
 
 

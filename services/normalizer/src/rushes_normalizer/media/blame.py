@@ -9,7 +9,7 @@ from typing import Final
 from rushes_schemas.failures import FailureCode
 
 from rushes_normalizer.media.errors import MediaError
-from rushes_normalizer.media.process import ChildFailed, ChildLog
+from rushes_normalizer.media.process import ChildError, ChildLog
 
 # Looked for in this order: the machine's troubles first, because ffmpeg follows them with complaints about data.
 _WORDS: Final = (
@@ -40,7 +40,7 @@ _PATH: Final = re.compile(r"(file:)?/[^\s'\"]*/")
 CUT_OFF: Final = ("partial file", "File ended prematurely", "Truncating packet")
 
 
-def blame(failed: ChildFailed, doing: str, *, otherwise: FailureCode = FailureCode.INTERNAL) -> MediaError:
+def blame(failed: ChildError, doing: str, *, otherwise: FailureCode = FailureCode.INTERNAL) -> MediaError:
     """The error that a failed child stands for.
 
     Args:
@@ -55,7 +55,7 @@ def blame(failed: ChildFailed, doing: str, *, otherwise: FailureCode = FailureCo
             return MediaError(FailureCode.LIMITS_EXCEEDED, f"{doing} wrote a file larger than the limit")
         code = FailureCode.CORRUPT if number in _CRASHES else FailureCode.INTERNAL
         return MediaError(code, f"{doing} ended by {name}; ffmpeg said: {said}")
-    lines = [*failed.log.errors, *failed.log.last]
+    lines = failed.log.complaints
     for words, code in _WORDS:
         line = next((line for line in lines if words in line), None)
         if line is not None:
@@ -65,7 +65,7 @@ def blame(failed: ChildFailed, doing: str, *, otherwise: FailureCode = FailureCo
 
 def quote(log: ChildLog) -> str:
     """The last line of a log that says something, without paths."""
-    candidates = log.errors or list(log.last)
+    candidates = log.complaints or list(log.last)
     for line in reversed(candidates):
         if not any(words in line for words in _EMPTY_WORDS):
             return clean(line)
@@ -79,7 +79,7 @@ def clean(line: str) -> str:
 
 def cut_off(log: ChildLog) -> str | None:
     """What a demuxer said when the file ended too early, or None."""
-    for line in [*log.errors, *log.last]:
+    for line in log.complaints:
         if any(words in line for words in CUT_OFF):
             return clean(line)
     return None

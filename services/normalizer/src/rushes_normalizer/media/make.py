@@ -23,7 +23,7 @@ from rushes_normalizer.media.picture_header import read_picture_header
 from rushes_normalizer.media.pictures import NAMES, PictureSource, first_frame, picture_command, picture_sizes
 from rushes_normalizer.media.plan import MoviePlan, Size, plan_movie
 from rushes_normalizer.media.probe import probe
-from rushes_normalizer.media.process import ChildFailed, run
+from rushes_normalizer.media.process import ChildError, run
 from rushes_normalizer.media.tools import Tools
 from rushes_normalizer.media.verify import check_decoded, verify_by_decoding, verify_movie, verify_pictures
 
@@ -181,7 +181,7 @@ async def _encode(
     arguments = movie_command(plan, source, limits).arguments
     try:
         log = await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits, on_line=on_line)
-    except ChildFailed as failed:
+    except ChildError as failed:
         raise blame(failed, "the encode") from failed
     check_decoded(log, plan)
 
@@ -233,7 +233,7 @@ async def _make_pictures(
     arguments = picture_command(source, sizes, limits).arguments
     try:
         await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits)
-    except ChildFailed as failed:
+    except ChildError as failed:
         otherwise = FailureCode.INTERNAL if source.ours else FailureCode.CORRUPT
         raise blame(failed, "making the pictures", otherwise=otherwise) from failed
     progress(Stage.VERIFYING, _BEGINS[Stage.VERIFYING])

@@ -16,7 +16,7 @@ from rushes_normalizer.media.cadence import cadence, untimed_cadence
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.facts import AudioFacts, Cadence, ColourTags, SourceFacts, VideoFacts
 from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.process import ChildFailed, run
+from rushes_normalizer.media.process import ChildError, run
 from rushes_normalizer.media.signature import looks_like_movie
 from rushes_normalizer.media.tools import Tools
 
@@ -77,7 +77,7 @@ async def probe(tools: Tools, path: Path, scratch: Path, limits: Limits) -> Sour
     argv = [*base, "-show_entries", _HEADER_ENTRIES, "-of", "json", f"file:{path}"]
     try:
         await run(argv, scratch=scratch, limits=limits, on_line=lines.append)
-    except ChildFailed as failed:
+    except ChildError as failed:
         raise _unreadable(failed, path) from failed
     header = parse_header(json.loads("\n".join(lines)), tools.decoders)
     check_size(header, limits)
@@ -88,7 +88,7 @@ async def probe(tools: Tools, path: Path, scratch: Path, limits: Limits) -> Sour
         log = await run(
             [*argv, "-of", "compact=p=0", f"file:{path}"], scratch=scratch, limits=limits, on_line=packets.add
         )
-    except ChildFailed as failed:
+    except ChildError as failed:
         raise blame(failed, "reading the source", otherwise=FailureCode.CORRUPT) from failed
     said = cut_off(log)
     if said is not None:
@@ -96,7 +96,7 @@ async def probe(tools: Tools, path: Path, scratch: Path, limits: Limits) -> Sour
     return assemble(header, packets, size)
 
 
-def _unreadable(failed: ChildFailed, path: Path) -> MediaError:
+def _unreadable(failed: ChildError, path: Path) -> MediaError:
     error = blame(failed, "reading the source's header", otherwise=FailureCode.NOT_A_MOVIE)
     if error.code is FailureCode.CORRUPT:
         with path.open("rb") as file:
@@ -269,7 +269,7 @@ def _refuse_early_end(header: Header, packets: Packets, when: Cadence) -> None:
             FailureCode.CORRUPT,
             f"the source ends too early: {packets.count} of {header.frame_count} frames are there",
         )
-    if header.container in ("mxf",) and header.duration and when.duration + 2 / when.rate < header.duration:
+    if header.container == "mxf" and header.duration and when.duration + 2 / when.rate < header.duration:
         raise MediaError(
             FailureCode.CORRUPT,
             f"the source ends too early: {float(when.duration):.2f} of {float(header.duration):.2f} s are there",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from rushes_normalizer.media import launcher
 from rushes_normalizer.media.limits import Limits
@@ -18,6 +21,8 @@ _LINE_LIMIT = 1024 * 1024
 _KEPT_LINES = 200
 _KEPT_ERRORS = 20
 _KEPT_CHARACTERS = 500
+# "[mov @ 0x55a1] [error] ...": who says it, then how loud.
+_ERROR: Final = re.compile(r"^(\[[^\]]*\] ?)*\[(error|fatal)\]")
 
 
 @dataclass
@@ -31,11 +36,16 @@ class ChildLog:
         """Keep one line, as `-loglevel level+...` writes it."""
         line = line[:_KEPT_CHARACTERS]
         self.last.append(line)
-        if ("[error]" in line or "[fatal]" in line) and len(self.errors) < _KEPT_ERRORS:
+        if len(self.errors) < _KEPT_ERRORS and _ERROR.match(line):
             self.errors.append(line)
 
+    @property
+    def complaints(self) -> list[str]:
+        """The first errors, then the last: never what a source writes into its own metadata."""
+        return [*self.errors, *(line for line in self.last if _ERROR.match(line))]
 
-class ChildFailed(Exception):
+
+class ChildError(Exception):
     """A child ended with another code than 0; a negative one is the signal that ended it."""
 
     def __init__(self, returncode: int, log: ChildLog) -> None:
@@ -63,7 +73,7 @@ async def run(
         on_line: called with every line of stdout.
 
     Raises:
-        ChildFailed: the child failed.
+        ChildError: the child failed.
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -96,7 +106,7 @@ async def run(
         await _kill(child, reading_log)
         raise
     if returncode != 0:
-        raise ChildFailed(returncode, log)
+        raise ChildError(returncode, log)
     return log
 
 
@@ -115,10 +125,8 @@ async def _read_log(stderr: asyncio.StreamReader, log: ChildLog) -> None:
 
 async def _kill(child: asyncio.subprocess.Process, reading_log: asyncio.Task[None]) -> None:
     """Kill the child's group and wait until nothing of it is left, whatever else asks us to stop."""
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it ended by itself
 
     async def drain() -> None:
         assert child.stdout is not None

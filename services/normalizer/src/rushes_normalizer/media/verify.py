@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from rushes_schemas.failures import FailureCode
 
-from rushes_normalizer.media.blame import blame
+from rushes_normalizer.media.blame import blame, clean
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.picture_header import read_picture_header
 from rushes_normalizer.media.plan import MoviePlan, Size
-from rushes_normalizer.media.process import ChildFailed, ChildLog, run
+from rushes_normalizer.media.process import ChildError, ChildLog, run
 from rushes_normalizer.media.tools import Tools
 
 _DECODED: Final = re.compile(r"Input stream #0:(\d+) \(video\): .*?(\d+) frames decoded")
@@ -45,7 +45,7 @@ def check_decoded(log: ChildLog, plan: MoviePlan) -> None:
     if decoded is None:
         raise MediaError(FailureCode.INTERNAL, "ffmpeg did not say how many frames it decoded")
     if decoded != expected:
-        said = f"; ffmpeg said: {log.errors[0]}" if log.errors else ""
+        said = f"; ffmpeg said: {clean(log.errors[0])}" if log.errors else ""
         raise MediaError(FailureCode.CORRUPT, f"{decoded} of the source's {expected} frames could be decoded{said}")
 
 
@@ -59,7 +59,7 @@ async def verify_movie(tools: Tools, path: Path, size: Size, plan: MoviePlan, sc
     argv = [str(tools.ffprobe), "-loglevel", "level+error", "-count_packets", "-show_entries", _ENTRIES]
     try:
         await run([*argv, "-of", "json", path.name], scratch=scratch, limits=limits, on_line=lines.append)
-    except ChildFailed as failed:
+    except ChildError as failed:
         raise blame(failed, f"reading {path.name}", otherwise=FailureCode.VERIFICATION_FAILED) from failed
     differences = compare_movie(json.loads("\n".join(lines)), size, plan)
     if differences:
@@ -102,7 +102,7 @@ async def verify_by_decoding(tools: Tools, path: Path, plan: MoviePlan, scratch:
     argv += ["-err_detect", "explode", "-i", path.name, "-map", "0:v:0", "-f", "null", "-"]
     try:
         log = await run(argv, scratch=scratch, limits=limits)
-    except ChildFailed as failed:
+    except ChildError as failed:
         error = blame(failed, f"decoding {path.name}")
         raise MediaError(FailureCode.VERIFICATION_FAILED, error.message) from failed
     decoded = decoded_frames(log, 0)
@@ -130,6 +130,6 @@ async def verify_pictures(tools: Tools, pictures: dict[Path, Size], scratch: Pat
         argv += ["-map", f"{number}:v:0"]
     try:
         await run([*argv, "-f", "null", "-"], scratch=scratch, limits=limits)
-    except ChildFailed as failed:
+    except ChildError as failed:
         error = blame(failed, "decoding the pictures")
         raise MediaError(FailureCode.VERIFICATION_FAILED, error.message) from failed

@@ -114,7 +114,7 @@ class S3Store:
             try:
                 answer = await self._client.get_object(Bucket=self._bucket(bucket), Key=key)
             except ClientError as error:
-                if _code(error) in {"NoSuchKey", "404"}:
+                if _code(error) in {"NoSuchKey", "NoSuchBucket", "404"}:
                     raise ObjectAbsentError(key) from None
                 raise
             sha256 = hashlib.sha256()
