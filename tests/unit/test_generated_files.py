@@ -1,0 +1,29 @@
+"""What is generated and committed is what the code says now."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import rushes_schemas
+from rushes_schemas import CONTRACTS, Contract
+from rushes_schemas.json_schemas import schema_file, schema_text
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.name)
+def test_committed_json_schemas_are_those_of_the_models(contract: Contract) -> None:
+    committed = Path(rushes_schemas.__file__).parent / "json" / schema_file(contract)
+    assert committed.read_text() == schema_text(contract), "run `make schemas`"
+
+
+def test_generated_documents_are_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, text in module.DOCUMENTS.items():
+        assert (ROOT / "docs" / name).read_text() == text(), f"docs/{name}: run `make schemas`"
