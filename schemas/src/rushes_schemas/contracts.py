@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 from uuid import uuid4
 
@@ -40,12 +41,12 @@ class Contract:
     topic: str
     model: type[Event]
 
-    @property
+    @cached_property
     def type(self) -> str:
         """The CloudEvents type, such as `rushes.preview-uploaded.v1`."""
         return f"rushes.{self.name}.v{self.major}"
 
-    @property
+    @cached_property
     def dataschema(self) -> str:
         """The CloudEvents dataschema, such as `urn:rushes:preview-uploaded:1.0`."""
         return f"urn:rushes:{self.name}:{self.major}.{self.minor}"
@@ -99,13 +100,14 @@ class Envelope:
 
     def headers(self) -> list[tuple[str, bytes]]:
         """The record's headers: the CloudEvents attributes."""
+        contract = self.contract
         attributes = {
             "content-type": CONTENT_TYPE,
             "ce_specversion": SPEC_VERSION,
             "ce_id": self.event_id,
             "ce_source": self.source,
-            "ce_type": self.contract.type,
-            "ce_dataschema": self.contract.dataschema,
+            "ce_type": contract.type,
+            "ce_dataschema": contract.dataschema,
             "ce_subject": str(self.event.preview_file_id),
             "ce_time": self.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic_core import to_json
 from rushes_schemas import Encoding, PreviewStatus, Source, StoredFile
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -123,7 +123,7 @@ async def read(connection: AsyncConnection, preview_file_id: UUID) -> PreviewRow
 async def save(connection: AsyncConnection, rows: Sequence[PreviewRow]) -> None:
     """Insert or update rows; their locks are held, or they are new."""
     if rows:
-        await connection.execute(SAVE, {"rows": json.dumps([_plain(row) for row in rows])})
+        await connection.execute(SAVE, {"rows": to_json([vars(row) for row in rows]).decode()})
 
 
 def row_of(row: RowMapping) -> PreviewRow:
@@ -138,20 +138,3 @@ def row_of(row: RowMapping) -> PreviewRow:
             "files": tuple(StoredFile.model_validate(stored) for stored in row["files"]),
         }
     )
-
-
-def _plain(row: PreviewRow) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, _ in _COLUMNS:
-        value = getattr(row, name)
-        match value:
-            case UUID():
-                value = str(value)
-            case datetime():
-                value = value.isoformat()
-            case Source() | Encoding():
-                value = value.model_dump(mode="json", exclude_none=True)
-            case tuple():
-                value = [stored.model_dump(mode="json") for stored in value]
-        values[name] = value
-    return values

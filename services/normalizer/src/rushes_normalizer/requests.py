@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,17 +35,17 @@ async def add(connection: AsyncConnection, requests: Sequence[tuple[UUID, NewReq
         {
             "event_id": request.event_id,
             "source": request.source,
-            "preview_file_id": str(preview_file_id),
+            "preview_file_id": preview_file_id,
             "kind": request.kind,
             "reason": request.reason,
             "requested_by": request.requested_by,
-            "task_id": None if request.outcome else str(tasks[str(preview_file_id)]),
+            "task_id": None if request.outcome else tasks[str(preview_file_id)],
             "outcome": request.outcome,
         }
         for preview_file_id, request in requests
     ]
     if rows:
-        await connection.execute(_ADD, {"rows": json.dumps(rows)})
+        await connection.execute(_ADD, {"rows": to_json(rows).decode()})
 
 
 async def move(connection: AsyncConnection, ended: UUID, waiting: UUID) -> None:

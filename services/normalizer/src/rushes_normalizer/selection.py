@@ -15,7 +15,8 @@ from rushes_schemas import NEEDS_ATTENTION, PreviewStatus
 # Newest first, cursor on (created_at, id): rows of one moment are told apart by their id, so none is lost.
 _ATTENTION: Final = """
     SELECT preview_file.id, name, extension, status, preview_file.failure_code AS code,
-        preview_file.failure_message AS message, project_id, preview_file.created_at, updated_at, version, task.state AS job_state, task.progress,
+        preview_file.failure_message AS message, project_id, preview_file.created_at,
+        updated_at, version, task.state AS job_state, task.progress,
         task.tries + task.looks + task.losses AS attempts_before
     FROM preview_file LEFT JOIN LATERAL (
         SELECT * FROM task WHERE subject = preview_file.id::text AND state IN ('queued', 'running')

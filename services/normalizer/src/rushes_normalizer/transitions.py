@@ -90,16 +90,15 @@ def status_changed(
 ) -> StatusChanged:
     """The event of a transition."""
     previous = before.status.value if before else None
-    job = Job.model_construct(state=job_state, request_ids=list(request_ids), attempt=attempt)
+    job = Job(state=job_state, request_ids=list(request_ids), attempt=attempt)
     failure = None
     if row.failure_code:
-        failure = Failure.model_construct(
+        failure = Failure(
             code=row.failure_code,
             message=row.failure_message or "",
             retryable=is_transient(FailureCode(row.failure_code)),
         )
-    # Our own values are valid: constructing without validation keeps intake fast.
-    return StatusChanged.model_construct(
+    return StatusChanged(
         preview_file_id=row.id,
         version=row.version,
         fence=row.fence,
@@ -141,7 +140,7 @@ def _files(row: PreviewRow) -> list[StoredFile]:
     listed = {(stored.bucket, stored.key) for stored in row.files}
     if (source.bucket, source.key) in listed or source.bytes is None or source.etag is None:
         return list(row.files)
-    stored = StoredFile.model_construct(
+    stored = StoredFile(
         kind=stored_kind(source).value,
         bucket=source.bucket,
         key=source.key,

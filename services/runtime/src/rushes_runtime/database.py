@@ -34,7 +34,13 @@ class Database:
             pool_pre_ping=True,
             connect_args={
                 "timeout": 10,
-                "server_settings": {"search_path": schema, "application_name": f"rushes-{schema}"},
+                "server_settings": {
+                    "search_path": schema,
+                    "application_name": f"rushes-{schema}",
+                    # A plan that was made for an empty table would read it from end to end once it is full.
+                    "plan_cache_mode": "force_custom_plan",
+                    "jit": "off",
+                },
             },
         )
 

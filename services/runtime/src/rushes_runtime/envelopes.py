@@ -32,7 +32,8 @@ class UnreadableError(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
-        self.detail = detail
+        # A publisher's half of a surrogate pair cannot be written into a header or a log.
+        self.detail = detail.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True)
@@ -94,16 +95,25 @@ def read_event(record: ConsumerRecord[bytes, bytes], contracts: Sequence[Contrac
     received = Received(event, envelope.get_id(), envelope.get_source(), envelope.get_extension("traceparent"), record)
     for name, value in (("id", received.event_id), ("source", received.source)):
         if not value or len(value) > _MAX_ATTRIBUTE or "\0" in value:
-            raise UnreadableError("not_an_event", f"the attribute {name} is empty, too long or has a NUL")
+            raise UnreadableError("not_an_event", f"the attribute '{name}' is empty, too long or has a NUL")
+    trace = received.traceparent
+    if trace is not None and not (isinstance(trace, str) and trace.isascii() and len(trace) <= _MAX_ATTRIBUTE):
+        raise UnreadableError("not_an_event", "the attribute 'traceparent' is no short ASCII text")
     return received
 
 
 def _envelope(record: ConsumerRecord[bytes, bytes]) -> BaseCloudEvent:
-    headers = dict(record.headers)
-    structured = headers.get("content-type", b"").startswith(b"application/cloudevents+json")
-    message = KafkaMessage(headers, None, record.value)
     try:
-        return from_structured(message, _JSON) if structured else from_binary(message, _RAW)
+        # The time is not ours to use, and the slowest to parse.
+        headers = {name: value for name, value in record.headers if name != "ce_time"}
+        message = KafkaMessage(headers, None, record.value or b"")
+        if headers.get("content-type", b"").startswith(b"application/cloudevents+json"):
+            envelope, identified = from_structured(message, _JSON), "id" in json.loads(message.value)
+        else:
+            envelope, identified = from_binary(message, _RAW), "ce_id" in headers
+        if not identified:  # the library would invent one, and a repetition would count again
+            raise UnreadableError("not_an_event", "the required attribute 'id' is missing")
+        return envelope
     except UnreadableError:
         raise
     except CloudEventValidationError as error:

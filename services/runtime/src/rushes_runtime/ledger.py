@@ -6,13 +6,13 @@ nothing: every statement below that ends or moves a running task names its fence
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic_core import to_json
 from rushes_schemas import FailureCode
 from sqlalchemy import RowMapping, text
 from sqlalchemy.exc import IntegrityError
@@ -138,10 +138,10 @@ async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict
     if not tasks:
         return {}
     rows = [
-        {"subject": task.subject, "lane": task.lane, "rank": task.rank.isoformat(), "payload": task.payload}
+        {"subject": task.subject, "lane": task.lane, "rank": task.rank, "payload": task.payload}
         for task in sorted(tasks, key=lambda task: task.subject)
     ]
-    result = await connection.execute(ENQUEUE, {"tasks": json.dumps(rows)})
+    result = await connection.execute(ENQUEUE, {"tasks": to_json(rows).decode()})
     return {row.subject: row.id for row in result}
 
 
@@ -164,8 +164,8 @@ async def renew(
     connection: AsyncConnection, held: Sequence[tuple[Task, Mapping[str, Any] | None]], lease: float
 ) -> set[UUID]:
     """Renew leases and store progress; the ids that are still this worker's."""
-    rows = [{"id": str(task.id), "fence": task.fence, "progress": progress} for task, progress in held]
-    result = await connection.execute(RENEW, {"held": json.dumps(rows), "lease": float(lease)})
+    rows = [{"id": task.id, "fence": task.fence, "progress": progress} for task, progress in held]
+    result = await connection.execute(RENEW, {"held": to_json(rows).decode(), "lease": float(lease)})
     return {row.id for row in result}
 
 

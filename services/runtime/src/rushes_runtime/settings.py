@@ -149,11 +149,13 @@ def _complaints(model: type[BaseSettings], details: dict[str, Any]) -> list[str]
     location = [str(part) for part in details["loc"]]
     variable = "__".join(location).upper()
     if details["type"] == "missing":
-        return [
-            f"  {name} is not set: {field.description}"
+        wanted = [
+            (name, field)
             for name, field in describe_settings(model)
             if field.is_required() and (name == variable or name.startswith(f"{variable}__"))
         ]
+        # A member of a dictionary, such as a site, is no field of the model: its variable is the location itself.
+        return [f"  {name} is not set: {field.description}" for name, field in wanted] or [f"  {variable} is not set"]
     reason = str(details["msg"]).removeprefix("Value error, ")
     if not variable:
         return [f"  {reason}"]

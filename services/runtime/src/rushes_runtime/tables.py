@@ -22,7 +22,7 @@ RUNTIME_TABLES: Final = (
         received_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (consumer, source, event_id)
     )""",
-    "CREATE INDEX inbox_received_at ON inbox (received_at)",
+    "CREATE INDEX inbox_received_at ON inbox USING brin (received_at)",
     """
     CREATE TABLE task (
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

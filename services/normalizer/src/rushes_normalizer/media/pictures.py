@@ -9,7 +9,7 @@ from typing import Final
 
 from rushes_schemas.outputs import ObjectKind
 
-from rushes_normalizer.media.command import FIRST_FRAME, Command
+from rushes_normalizer.media.command import FIRST_FRAME, PNG_ENCODER, Command
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import Size
 
@@ -80,7 +80,7 @@ def picture_command(source: PictureSource, sizes: dict[ObjectKind, Size], limits
         outputs.append(NAMES[kind])
     arguments += ["-filter_complex", ";".join(chains)]
     for kind in sizes:
-        arguments += ["-map", f"[{_LABELS[kind]}]", "-frames:v", "1", "-c:v", "png", "-pix_fmt", "rgba"]
+        arguments += ["-map", f"[{_LABELS[kind]}]", "-frames:v", "1", *PNG_ENCODER, "-pix_fmt", "rgba"]
         arguments += ["-update", "1", "-f", "image2", NAMES[kind]]
     return Command(tuple(arguments), tuple(outputs))
 

@@ -49,7 +49,9 @@ _TABLES = (
     CREATE INDEX preview_file_attention ON preview_file (created_at DESC, id DESC)
         WHERE status <> 'ready' AND deleted_at IS NULL""",
     "CREATE INDEX preview_file_project ON preview_file (project_id, created_at)",
-    "CREATE INDEX preview_file_deleted ON preview_file (deleted_at) WHERE tombstone_at IS NULL",
+    """
+    CREATE INDEX preview_file_deleted ON preview_file (deleted_at)
+        WHERE deleted_at IS NOT NULL AND tombstone_at IS NULL""",
     """
     CREATE TABLE request (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
