@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 _CHUNK: Final = 1 << 18
-_PART: Final = 8 << 20  # S3 allows 10,000 parts: 80 GB, held in memory one at a time
+_PART: Final = 5 << 20  # the smallest that S3 takes; a part is in memory, one at a time for each transfer
+_PARTS: Final = 10_000  # the most that S3 takes
 _DENIED: Final = {
     "AccessDenied",
     "InvalidAccessKeyId",
@@ -164,10 +165,11 @@ class S3Store:
     ) -> str:
         upload = await self._client.create_multipart_upload(**where, ContentType=content_type)
         where = {**where, "UploadId": upload["UploadId"]}
+        part_size = max(_PART, -(-path.stat().st_size // _PARTS))
         try:
             parts: list[Any] = []
             with path.open("rb") as reader:
-                while chunk := await asyncio.to_thread(reader.read, _PART):
+                while chunk := await asyncio.to_thread(reader.read, part_size):
                     number = len(parts) + 1
                     part = await self._client.upload_part(**where, PartNumber=number, Body=chunk)
                     parts.append({"PartNumber": number, "ETag": part["ETag"]})
