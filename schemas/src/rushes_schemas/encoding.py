@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 # The rates whose usual names are rounded: 23.976, 29.97, 47.95, 59.94, 119.88.
 _NTSC_RATES: Final = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120))
 # No exponents and no long numbers: a fraction of "1e999999999" takes hours and gigabytes to make.
-_RATE: Final = re.compile(r"\d{1,9}(\.\d{1,18})?(/\d{1,9})?")
+_RATE: Final = re.compile(r"\d{1,40}(\.\d{1,40})?(/\d{1,40})?")
 
 
 def parse_rate(value: object) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rushes_schemas.encoding import Encoding, Rate
+from rushes_schemas.encoding import Encoding
 from rushes_schemas.fields import (
     Etag,
     Extension,
@@ -148,9 +148,9 @@ class StatusChanged(Event):
     width: int | None = Field(None, description="Of the high definition movie or the picture, in pixels.")
     height: int | None = None
     duration: float | None = Field(None, description="Seconds.")
-    fps: Rate | None = None
+    fps: str | None = Field(None, description='Frames a second of the outputs, such as "24000/1001".')
     frame_count: int | None = None
-    source_fps: Rate | None = Field(None, description="Average rate of the source.")
+    source_fps: str | None = Field(None, description="Average rate of the source, whatever it is.")
     frames_duplicated: int | None = Field(None, description="By a conversion of the rate.")
     frames_dropped: int | None = Field(None, description="By a conversion of the rate.")
     files: list[StoredFile] = Field(

@@ -18,6 +18,11 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _bare(etag: str) -> str:
+    """S3 answers with quotes around etags; one form is kept."""
+    return etag.strip('"')
+
+
 def _no_dot_segments(key: str) -> str:
     if any(part in {"", ".", ".."} for part in key.split("/")):
         msg = "an object key has no empty, '.' or '..' part"
@@ -39,7 +44,9 @@ def _lower(value: object) -> object:
 
 Text250 = Annotated[str, StringConstraints(max_length=250), AfterValidator(_without_nul)]
 Text2000 = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_without_nul)]
-Etag = Annotated[str, StringConstraints(min_length=1, max_length=250), AfterValidator(_without_nul)]
+Etag = Annotated[
+    str, StringConstraints(min_length=1, max_length=250), AfterValidator(_without_nul), AfterValidator(_bare)
+]
 Extension = Annotated[
     str,
     BeforeValidator(_lower),

@@ -13,6 +13,8 @@ from uuid import UUID, uuid4
 
 import pytest
 from rushes_normalizer import workshop
+from rushes_normalizer.media.errors import MediaError
+from rushes_normalizer.media.make import make_movie
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.publishing import Publisher
 from rushes_normalizer.workshop import LostLeaseError, PreviewWorkshop
@@ -20,7 +22,7 @@ from rushes_runtime import ledger
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.health import Health
 from rushes_runtime.store import SENTINEL_KEY, Unconditional, open_store
-from rushes_schemas import ObjectKind, RenormalizeRequested, object_key
+from rushes_schemas import FailureCode, ObjectKind, RenormalizeRequested, object_key
 
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.world import World, eventually, playing, put_source, source_key, upload
@@ -176,6 +178,36 @@ async def test_a_new_upload_during_the_run_starts_the_job_again(world: World, cl
         row = await _row(parts, event.preview_file_id)
     assert [request.outcome for request in outcomes] == ["ready", "ready"]
     assert (row.status, row.upload_generation) == ("ready", 2)
+
+
+async def test_a_result_of_the_old_upload_says_nothing_of_the_new_one(
+    world: World, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = upload(upload_generation=1)
+    again = upload(event.preview_file_id, upload_generation=2)
+    began, replaced = asyncio.Event(), asyncio.Event()
+    real = make_movie
+
+    async def refuse_the_first(*arguments: Any, **options: Any) -> Any:
+        if began.is_set():
+            return await real(*arguments, **options)
+        began.set()
+        await replaced.wait()
+        raise MediaError(FailureCode.CORRUPT, "the old file is damaged")
+
+    monkeypatch.setattr(workshop, "make_movie", refuse_the_first)
+    async with parts_of(world) as parts, playing(parts.intake(), parts.relay(), parts.worker()):
+        await put_source(parts.store, event.preview_file_id, clip)
+        await world.send(event)
+        await began.wait()
+        await world.send(again)
+        await eventually(lambda: parts.database.fetch("SELECT 1 FROM preview_file WHERE upload_generation = 2"))
+        replaced.set()
+        await _ended(parts, event.preview_file_id, "ready")
+        changes = await eventually(lambda: world.statuses(event.preview_file_id), lambda seen: len(seen) >= 3)
+        outcomes = await parts.database.fetch("SELECT outcome FROM request")
+    assert [each.internal_status for each in changes] == ["processing", "processing", "ready"]
+    assert [request.outcome for request in outcomes] == ["ready", "ready"]
 
 
 async def _queue(parts: Parts, world: World, clip: Path) -> UUID:

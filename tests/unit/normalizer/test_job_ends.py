@@ -22,7 +22,10 @@ FACTS = MediaFacts(
     frames_dropped=1,
 )
 PUBLISHED = Published(
-    stored("source_movie", bytes=4096, etag="source-2"), (stored("high_definition"), stored("low_definition")), FACTS
+    stored("source_movie", bytes=4096, etag="source-2"),
+    (stored("high_definition"), stored("low_definition")),
+    FACTS,
+    row().uploaded_at,
 )
 FAILED = row(
     status=PreviewStatus.BROKEN, failure_code="corrupt", failure_message="cut off", files=(stored("low_definition"),)
@@ -42,13 +45,13 @@ def test_a_success_is_ready_with_every_file_and_fact() -> None:
 
 def test_a_picture_has_no_rate() -> None:
     still = MediaFacts(800, 450, 0.0, "", 1, "", 0, 0)
-    made = after_success(row(), Published(PUBLISHED.source, (), still), fence=7)
+    made = after_success(row(), Published(PUBLISHED.source, (), still, row().uploaded_at), fence=7)
     assert (made.width, made.height, made.fps, made.source_fps, made.frame_count) == (800, 450, None, None, 1)
 
 
 def test_a_file_has_no_facts_and_forgets_older_ones() -> None:
     before = after_success(row(), PUBLISHED, fence=7)
-    made = after_success(before, Published(PUBLISHED.source, (), None), fence=8)
+    made = after_success(before, Published(PUBLISHED.source, (), None, row().uploaded_at), fence=8)
     assert made.status is PreviewStatus.READY
     assert [getattr(made, name) for name in ("width", "height", "duration", "fps", "frame_count")] == [None] * 5
     assert made.files == (PUBLISHED.source,)
@@ -77,7 +80,7 @@ def test_a_failure_says_what_is_true(before: PreviewRow, code: FailureCode) -> N
 def test_keep_playable_leaves_a_preview_ready_while_its_outputs_exist(
     playable: bool, code: FailureCode, status: PreviewStatus
 ) -> None:
-    failure = NormalizeFailedError(AttemptFailedError(code, "why"), playable=playable)
+    failure = NormalizeFailedError(AttemptFailedError(code, "why"), uploaded_at=row().uploaded_at, playable=playable)
     made = after_failed_job(row(), failure, fence=7)
     assert (made.status, made.failure_code) == (status, code.value)
 

@@ -126,6 +126,12 @@ def test_a_deletion_says_so() -> None:
     assert _event(row(), row(deleted_at=NOW)).deleted
 
 
+@pytest.mark.parametrize("rate", ["1/5", "1000/1", "2001/100", "12345678901/987654321"])
+def test_a_source_may_have_any_rate(rate: str) -> None:
+    event = _event(None, row(fps=rate, source_fps=rate))
+    assert (event.fps, event.source_fps) == (rate, rate)
+
+
 def test_the_longest_values_of_a_row_make_a_valid_event() -> None:
     full = row(
         name="é" * 250,

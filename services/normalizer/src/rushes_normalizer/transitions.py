@@ -25,14 +25,16 @@ from rushes_normalizer.previews import PreviewRow
 
 
 class NormalizeFailedError(AttemptFailedError):
-    """A failed attempt on a preview that played before.
+    """A failed attempt on a preview.
 
     Attributes:
-        playable: all outputs of the last published set still exist.
+        uploaded_at: of the upload that was read; a newer one has a job of its own.
+        playable: all outputs of the last published set still exist, and are to be kept.
     """
 
-    def __init__(self, failure: AttemptFailedError, *, playable: bool) -> None:
+    def __init__(self, failure: AttemptFailedError, *, uploaded_at: datetime, playable: bool) -> None:
         super().__init__(failure.code, failure.message)
+        self.uploaded_at = uploaded_at
         self.playable = playable
 
 
@@ -43,6 +45,7 @@ class Published:
     source: StoredFile
     files: tuple[StoredFile, ...]
     facts: MediaFacts | None
+    uploaded_at: datetime
 
 
 def after_success(row: PreviewRow, published: Published, fence: int) -> PreviewRow:

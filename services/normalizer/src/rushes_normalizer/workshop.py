@@ -94,9 +94,9 @@ class PreviewWorkshop:
             failure = AttemptFailedError(error.code, error.message)
         except AttemptFailedError as error:
             failure = error
-        if self._settings.keep_playable and row.status is PreviewStatus.READY:
-            raise NormalizeFailedError(failure, playable=await self._all_outputs_exist(row)) from None
-        raise failure
+        keep = self._settings.keep_playable and row.status is PreviewStatus.READY
+        playable = keep and await self._all_outputs_exist(row)
+        raise NormalizeFailedError(failure, uploaded_at=row.uploaded_at, playable=playable) from None
 
     async def _make_and_publish(self, row: PreviewRow, task: Task, progress: Progress, scratch: Path) -> Published:
         source, path = await self._download(row, progress, scratch)
@@ -116,7 +116,7 @@ class PreviewWorkshop:
             progress.at("publishing", 0.9 + 0.1 * count / len(outputs))
             files.append(await publisher.publish(output.kind, output.path))
         await self._check_unchanged(row, source)
-        return Published(source, tuple(files), made.facts if made else None)
+        return Published(source, tuple(files), made.facts if made else None, row.uploaded_at)
 
     async def _download(self, row: PreviewRow, progress: Progress, scratch: Path) -> tuple[StoredFile, Path]:
         progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
@@ -224,12 +224,26 @@ class PreviewWorkshop:
     async def succeeded(self, connection: AsyncConnection, task: Task, result: Published) -> None:
         """Write `ready` and its event."""
         row = await self._row(connection, task)
-        await self._transit(connection, task, row, after_success(row, result, task.fence), "done")
+        if not await self._superseded(connection, task, row, result.uploaded_at):
+            await self._transit(connection, task, row, after_success(row, result, task.fence), "done")
 
     async def failed(self, connection: AsyncConnection, task: Task, failure: AttemptFailedError) -> None:
         """Write `broken` or `missing` and its event."""
         row = await self._row(connection, task)
-        await self._transit(connection, task, row, after_failed_job(row, failure, task.fence), "failed")
+        read = failure.uploaded_at if isinstance(failure, NormalizeFailedError) else row.uploaded_at
+        if not await self._superseded(connection, task, row, read):
+            await self._transit(connection, task, row, after_failed_job(row, failure, task.fence), "failed")
+
+    async def _superseded(
+        self, connection: AsyncConnection, task: Task, row: PreviewRow, uploaded_at: datetime
+    ) -> bool:
+        """Whether another file was uploaded since: its own job answers, and this result says nothing of it."""
+        if row.uploaded_at == uploaded_at:
+            return False
+        waiting = await ledger.waiting(connection, task.subject)
+        if waiting:
+            await requests.move(connection, task.id, waiting)
+        return True
 
     async def _row(self, connection: AsyncConnection, task: Task) -> PreviewRow:
         row = await previews.read(connection, UUID(task.subject))

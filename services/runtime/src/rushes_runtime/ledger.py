@@ -69,6 +69,8 @@ REQUEUE: Final = text("""
     WHERE id = :id AND fence = :fence AND state = 'running'
     RETURNING id""")
 
+WAITING: Final = text("SELECT id FROM task WHERE subject = :subject AND state = 'queued'")
+
 EXPIRED: Final = text("""
     SELECT * FROM task WHERE state = 'running' AND lease_until < now() ORDER BY lease_until LIMIT :limit""")
 
@@ -223,12 +225,16 @@ async def requeue(
             result = await connection.execute(REQUEUE, values)
             return Requeued(result.one_or_none() is not None)
     except IntegrityError:
-        found = await connection.execute(
-            text("SELECT id FROM task WHERE subject = :subject AND state = 'queued'"),
-            {"subject": task.subject},
-        )
+        found = await waiting(connection, task.subject)
         held = await end(connection, task, code=code or FailureCode.WORKER_LOST, message=message)
-        return Requeued(held, found.scalar_one_or_none())
+        return Requeued(held, found)
+
+
+async def waiting(connection: AsyncConnection, subject: str) -> UUID | None:
+    """The task of a subject that waits in the queue, if there is one."""
+    result = await connection.execute(WAITING, {"subject": subject})
+    id_: UUID | None = result.scalar_one_or_none()
+    return id_
 
 
 async def expired(connection: AsyncConnection, limit: int = 100) -> list[Task]:

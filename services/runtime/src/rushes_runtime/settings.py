@@ -9,12 +9,25 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+
+
+def _asyncpg_url(url: SecretStr) -> SecretStr:
+    try:
+        driver = make_url(url.get_secret_value()).drivername
+    except ArgumentError:
+        driver = "nothing"
+    if driver != "postgresql+asyncpg":
+        msg = f"an address is postgresql+asyncpg://user:password@host:port/database; this one names {driver}"
+        raise ValueError(msg)
+    return url
 
 
 class SettingsError(Exception):
@@ -58,7 +71,9 @@ class StoreSettings(BaseModel):
 
     kind: Literal["s3", "local"] = Field(description="`s3` or `local`.")
     root: Path | None = Field(None, description="With `local`: the folder.")
-    endpoint_url: str | None = Field(None, description="With `s3`: the endpoint; default: AWS.")
+    endpoint_url: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        None, description="With `s3`: the endpoint, `http://…` or `https://…`; default: AWS."
+    )
     region: str = Field("us-east-1", description="With `s3`: the region.")
     access_key_id: str | None = Field(None, description="With `s3`: default: the AWS credential chain.")
     secret_access_key: SecretStr | None = Field(None, description="With `s3`: goes with `access_key_id`.")
@@ -88,7 +103,9 @@ class RuntimeSettings(BaseSettings):
         "rushes",
         description="Binds database, store and consumer groups together; a mismatch refuses to start.",
     )
-    database_url: SecretStr = Field(description="`postgresql+asyncpg://user:password@host:port/database`.")
+    database_url: Annotated[SecretStr, AfterValidator(_asyncpg_url)] = Field(
+        description="`postgresql+asyncpg://user:password@host:port/database`."
+    )
     database_pool_size: Annotated[int, Field(ge=2, le=100)] = Field(10, description="Connections, at most.")
     kafka: KafkaSettings
     store: StoreSettings = Field(description="The main store: where uploads come and outputs go.")
