@@ -18,6 +18,8 @@ _WORDS: Final = (
     ("Cannot allocate memory", FailureCode.LIMITS_EXCEEDED),
     ("malloc of size", FailureCode.LIMITS_EXCEEDED),
     ("exceeds specified max pixel count", FailureCode.LIMITS_EXCEEDED),
+    ("Resource temporarily unavailable", FailureCode.LIMITS_EXCEEDED),  # no address space for a thread's stack
+    ("Error while opening encoder", FailureCode.LIMITS_EXCEEDED),  # x264 says no more when memory ends
     ("File too large", FailureCode.LIMITS_EXCEEDED),
     ("Decoder not found", FailureCode.UNSUPPORTED_CODEC),
     ("Decoder (codec", FailureCode.UNSUPPORTED_CODEC),  # "Decoder (codec none) not found"
@@ -26,7 +28,6 @@ _WORDS: Final = (
     ("Error during demuxing", FailureCode.CORRUPT),
     ("partial file", FailureCode.CORRUPT),
     ("File ended prematurely", FailureCode.CORRUPT),
-    ("Nothing was written into output file", FailureCode.CORRUPT),
     ("End of file", FailureCode.CORRUPT),
 )
 # Lines that say only that something went wrong.

@@ -67,14 +67,14 @@ def _constant_rate(
         return None
     estimate = Fraction(len(shown_at) - 1) / (shown_at[-1] * tick)
     # A container's clock rounds (Matroska's to milliseconds), so the exact rate is one that explains the timestamps
-    # to within a tick: the one claimed, else a standard one, else what they say themselves.
-    candidates = [*claims, *STANDARD_RATES, estimate.limit_denominator(1001), estimate]
-    near = [rate for rate in candidates if abs(rate - estimate) < estimate / 50]
-    for tolerance in (lambda rate: min(_TOLERANCE, tick * rate), lambda _: _TOLERANCE):
-        for rate in near:
-            if _fits(shown_at, tick * rate, tolerance(rate)):
-                return rate
-    return None
+    # to within a tick: the one claimed, else a standard one, else what they say themselves. Failing that, one claimed
+    # or standard whose frames all stand nearest to their own place.
+    known = [rate for rate in (*claims, *STANDARD_RATES) if abs(rate - estimate) < estimate / 50]
+    own = [rate for rate in (estimate.limit_denominator(1001), estimate) if rate >= _SLOWEST]
+    for rate in (*known, *own):
+        if _fits(shown_at, tick * rate, min(_TOLERANCE, tick * rate)):
+            return rate
+    return next((rate for rate in known if _fits(shown_at, tick * rate, _TOLERANCE)), None)
 
 
 def _fits(shown_at: tuple[int, ...], frames_per_tick: Fraction, tolerance: Fraction) -> bool:
@@ -107,8 +107,10 @@ def output_rate(source: Cadence, wanted: Fraction | None) -> Fraction:
         divisors = [standard for standard in STANDARD_RATES if (rate / standard).denominator == 1]
         if divisors:
             return divisors[-1]
+    if rate < STANDARD_RATES[0]:
+        return Fraction(24)  # not 23.976, which only film transfers have
     # A recording of nominally 25 that averages 25.02 is not one of 29.97.
-    above = (standard for standard in STANDARD_RATES if standard * Fraction(201, 200) >= max(rate, Fraction(24)))
+    above = (standard for standard in STANDARD_RATES if standard * Fraction(201, 200) >= rate)
     return next(above, STANDARD_RATES[-1])
 
 
@@ -131,8 +133,9 @@ def retime(source: Cadence, rate: Fraction) -> Retiming:
     """What becomes of the source's frames at `rate`.
 
     Each source frame goes to the nearest output frame, halves up, as ffmpeg's `fps` filter does with
-    `round=near`; of several the last one is shown; one stays until the next comes. Together they last as long as
-    the source, and the last one is always shown.
+    `round=near`; of several the last one is shown; one stays until the next comes. The output lasts as long as the
+    source, so that a last frame which would fall on its very end is not shown: 20 frames at 50 are the 10 even ones
+    at 25.
     """
     if source.constant and source.rate == rate:
         return Retiming(source.frame_count, 0, 0)
@@ -142,9 +145,9 @@ def retime(source: Cadence, rate: Fraction) -> Retiming:
     else:
         step = source.tick * rate
         slots = [_nearest(ticks * step.numerator, step.denominator) for ticks in source.shown_at]
-    shown = len(set(slots))
     length = source.duration * rate
-    count = max(slots[-1] + 1, _nearest(length.numerator, length.denominator))
+    count = max(1, _nearest(length.numerator, length.denominator))
+    shown = len({slot for slot in slots if slot < count})
     return Retiming(count, count - shown, source.frame_count - shown)
 
 

@@ -12,6 +12,8 @@ from rushes_normalizer.media.probe import CONFINED
 
 AUDIO_RATE: Final = 48000
 _AUDIO_BITRATE: Final = "192k"
+# Another matrix costs precision: without these flags patches are off by up to 6 of 255.
+_EXACT: Final = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _BT709: Final = "out_color_matrix=bt709:out_range=tv"
 _TAGS: Final = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 # From our own YUV to RGB, whatever a filter before has made of the tags.
@@ -26,6 +28,11 @@ FIRST_FRAME: Final = "first_frame.png"
 PNG_ENCODER: Final = ("-c:v", "png", "-compression_level", "3", "-pred", "mixed")
 
 
+# A line on stdout for each frame that is encoded: its number, from 0. `-progress` would be silent until every output
+# has its header, and that of the contact sheet comes with the last frame.
+COUNTING: Final = ("-stats_enc_post:v:0", "pipe:1", "-stats_enc_post_fmt:v:0", "{n}")
+
+
 @dataclass(frozen=True)
 class Command:
     """Arguments of ffmpeg without the program; outputs are names relative to the working folder."""
@@ -38,18 +45,20 @@ def movie_command(plan: MoviePlan, source: Path, limits: Limits) -> Command:
     """One pass from the source to both movies and the contact sheet.
 
     Without movies (the source serves as it came) the pass makes the contact sheet and the first frame, and counts
-    frames on the way. The first output is always one whose frames `-progress` counts.
+    frames on the way. The log says how many frames were decoded (at `verbose`), and stdout counts those that left the
+    first output (`COUNTING`).
     """
     movies = [(name, h264) for name, h264 in _movies(plan) if h264 is not None]
     graph = _graph(plan, movies)
     outputs: list[str] = []
-    arguments = [*_global(limits), "-progress", "pipe:1", "-copyts", *_source(plan, source, limits)]
+    arguments = ["-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "level+verbose", "-copyts"]
+    arguments += _source(plan, source, limits)
     arguments += ["-filter_complex_threads", str(limits.threads), "-filter_complex", graph]
     for number, (name, h264) in enumerate(movies):
         arguments += _movie_output(plan, h264, number, limits, name)
         outputs.append(name)
     if not movies:
-        arguments += ["-map", "[count]", "-fps_mode", "passthrough", "-f", "null", "-"]
+        arguments += ["-map", "[count]", "-fps_mode", "passthrough", *COUNTING, "-f", "null", "-"]
         arguments += _picture_output("[first]", FIRST_FRAME)
         outputs.append(FIRST_FRAME)
     arguments += _picture_output("[tile]", TILE)
@@ -59,11 +68,6 @@ def movie_command(plan: MoviePlan, source: Path, limits: Limits) -> Command:
 
 def _movies(plan: MoviePlan) -> tuple[tuple[str, H264 | None], ...]:
     return ((HIGH_DEFINITION, plan.highdef), (LOW_DEFINITION, plan.lowdef))
-
-
-def _global(limits: Limits) -> list[str]:
-    # `level+` marks each line; at `verbose` ffmpeg says at the end how many frames it decoded.
-    return ["-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "level+verbose"]
 
 
 def _source(plan: MoviePlan, source: Path, limits: Limits) -> list[str]:
@@ -121,15 +125,17 @@ def _composite(plan: MoviePlan) -> list[str]:
     if not plan.colour.alpha:
         return []
     planar = "gbrap16le" if plan.colour.deep else "gbrap"
-    opaque = "gbrp16le" if plan.colour.deep else "gbrp"
-    matrix = f"scale=in_color_matrix={plan.colour.matrix}," if plan.colour.matrix else ""
-    return [f"{matrix}format={planar}", "premultiply=inplace=1", f"format={opaque}"]
+    matrix = f"scale=in_color_matrix={plan.colour.matrix}:flags={_EXACT}," if plan.colour.matrix else ""
+    # The alpha plane goes with the conversion to the canvas. ffmpeg 9 leaves lines unwritten when 16 bits of planar RGB
+    # lose it by a conversion of its own.
+    return [f"{matrix}format={planar}", "premultiply=inplace=1"]
 
 
 def _canvas(plan: MoviePlan) -> list[str]:
     reads_yuv = plan.colour.matrix is not None and not plan.colour.alpha
     matrix = f":in_color_matrix={plan.colour.matrix}" if reads_yuv else ""
-    filters = [f"scale={plan.picture.width}:{plan.picture.height}:flags=bicubic{matrix}:{_BT709}", "format=yuv420p"]
+    flags = "bicubic" if reads_yuv and plan.colour.matrix == "bt709" else f"bicubic+{_EXACT}"
+    filters = [f"scale={plan.picture.width}:{plan.picture.height}:flags={flags}{matrix}:{_BT709}", "format=yuv420p"]
     if plan.picture != plan.canvas:
         filters.append(f"pad={plan.canvas.width}:{plan.canvas.height}:-1:-1:color=black")
     return [*filters, "setsar=1", _TAGS]
@@ -174,6 +180,7 @@ def _movie_output(plan: MoviePlan, h264: H264, number: int, limits: Limits, name
     threads = ["-threads", str(limits.threads)] if limits.threads else []
     return [
         *("-map", f"[v{number}]", "-map", f"[a{number}]"),
+        *(COUNTING if number == 0 else ()),
         *("-map_metadata", "-1", "-map_chapters", "-1"),
         *("-c:v", "libx264", "-preset", h264.preset.value, "-x264-params", h264.parameters, *threads),
         *("-b:v", str(h264.bits_per_second), "-maxrate", str(h264.bits_per_second), "-bufsize", str(h264.vbv_bits)),

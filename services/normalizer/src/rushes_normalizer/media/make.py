@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +23,14 @@ from rushes_normalizer.media.pictures import NAMES, PictureSource, first_frame, 
 from rushes_normalizer.media.plan import MoviePlan, Size, plan_movie
 from rushes_normalizer.media.probe import probe
 from rushes_normalizer.media.process import ChildError, run
+from rushes_normalizer.media.stages import Progress, Report, Stage
 from rushes_normalizer.media.tools import Tools
 from rushes_normalizer.media.verify import check_decoded, verify_by_decoding, verify_movie, verify_pictures
 
 # A megabyte holds the tables and embedded thumbnails that may stand before a JPEG's size.
 _PICTURE_HEAD_BYTES = 1024 * 1024
 
-
-class Stage(StrEnum):
-    """What a job is doing."""
-
-    PROBING = "probing"
-    ENCODING = "encoding"
-    PICTURES = "pictures"
-    VERIFYING = "verifying"
-
-
-# Where each stage begins, as a fraction of the whole job.
-_BEGINS = {Stage.PROBING: 0.0, Stage.ENCODING: 0.02, Stage.PICTURES: 0.92, Stage.VERIFYING: 0.96}
-
-Progress = Callable[[Stage, float], None]
+__all__ = ["Made", "MadeOutput", "MediaFacts", "Progress", "Stage", "make_movie", "make_picture"]
 
 
 @dataclass(frozen=True)
@@ -106,17 +93,18 @@ async def make_movie(
         source: a local file; only read.
         scratch: an empty folder of this job; outputs are written here.
         progress: called with the stage and the fraction of the whole job, 0 to 1, never falling. A watchdog may
-            count on it to be called whenever frames have been encoded.
+            count on it: it is called some times a second for as long as frames are found, encoded or decoded.
 
     Raises:
         MediaError: with the failure code that follows.
     """
-    progress(Stage.PROBING, 0.0)
-    facts = await probe(tools, source, scratch, limits)
+    report = Report(progress)
+    report.at(Stage.PROBING)
+    facts = await probe(tools, source, scratch, limits, on_frame=lambda: report.at(Stage.PROBING))
     plan = plan_movie(facts, encoding, defaults, limits)
-    await _encode(tools, plan, source, scratch, limits, progress)
+    await _encode(tools, plan, source, scratch, limits, report)
 
-    progress(Stage.PICTURES, _BEGINS[Stage.PICTURES])
+    report.at(Stage.PICTURES)
     movies = _movies(plan, scratch)
     picture_source = (
         PictureSource(movies[0].path, "mp4", _size_of(movies[0], plan), ours=True)
@@ -125,13 +113,18 @@ async def make_movie(
     )
     tile = MadeOutput(ObjectKind.TILE, scratch / command.TILE)
     pictures, *_ = await _all(
-        _make_pictures(tools, picture_source, {tile.path: plan.tile.size}, scratch, limits, progress, False),
+        _make_pictures(tools, picture_source, {tile.path: plan.tile.size}, scratch, limits, report, False),
         *(verify_movie(tools, movie.path, _size_of(movie, plan), plan, scratch, limits) for movie in movies),
-        *(verify_by_decoding(tools, movie.path, plan, scratch, limits) for movie in movies[-1:]),
+        *(
+            verify_by_decoding(
+                tools, movie.path, plan, scratch, limits, on_line=_counter(report, Stage.VERIFYING, plan)
+            )
+            for movie in movies[-1:]
+        ),
     )
     if not movies:
         movies = [MadeOutput(ObjectKind.HIGH_DEFINITION, source)]
-    progress(Stage.VERIFYING, 1.0)
+    report.at(Stage.VERIFYING, 1.0)
     return Made((*movies, *pictures, tile), _facts_of(plan, picture_source.size))
 
 
@@ -155,35 +148,30 @@ async def make_picture(
     Raises:
         MediaError: with the failure code that follows.
     """
-    progress(Stage.PROBING, 0.0)
+    report = Report(progress)
+    report.at(Stage.PROBING)
     upload = _look_at_picture(source, limits)
-    progress(Stage.PICTURES, _BEGINS[Stage.ENCODING])
-    pictures = await _make_pictures(tools, upload, {}, scratch, limits, progress, keep_original)
-    progress(Stage.VERIFYING, 1.0)
+    report.at(Stage.PICTURES)
+    pictures = await _make_pictures(tools, upload, {}, scratch, limits, report, keep_original)
+    report.at(Stage.VERIFYING, 1.0)
     size = upload.size
     return Made(tuple(pictures), MediaFacts(size.width, size.height, 0.0, "", 1, "", 0, 0))
 
 
-async def _encode(
-    tools: Tools, plan: MoviePlan, source: Path, scratch: Path, limits: Limits, progress: Progress
-) -> None:
-    begin, end = _BEGINS[Stage.ENCODING], _BEGINS[Stage.PICTURES]
-    progress(Stage.ENCODING, begin)
-    done = 0
-
-    def on_line(line: str) -> None:
-        nonlocal done
-        name, _, value = line.partition("=")
-        if name == "frame" and value.strip().isdigit() and int(value) > done:
-            done = int(value)
-            progress(Stage.ENCODING, begin + (end - begin) * min(1.0, done / plan.frame_count))
-
+async def _encode(tools: Tools, plan: MoviePlan, source: Path, scratch: Path, limits: Limits, report: Report) -> None:
+    report.at(Stage.ENCODING)
+    count = _counter(report, Stage.ENCODING, plan)
     arguments = movie_command(plan, source, limits).arguments
     try:
-        log = await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits, on_line=on_line)
+        log = await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits, on_line=count)
     except ChildError as failed:
         raise blame(failed, "the encode") from failed
     check_decoded(log, plan)
+
+
+def _counter(report: Report, stage: Stage, plan: MoviePlan) -> Callable[[str], None]:
+    """Turns the lines of `command.COUNTING` into progress of a stage."""
+    return lambda line: report.at(stage, (int(line) + 1) / plan.frame_count)
 
 
 def _movies(plan: MoviePlan, scratch: Path) -> list[MadeOutput]:
@@ -226,7 +214,7 @@ async def _make_pictures(
     made_before: dict[Path, Size],
     scratch: Path,
     limits: Limits,
-    progress: Progress,
+    report: Report,
     keep_original: bool,
 ) -> list[MadeOutput]:
     sizes = picture_sizes(source.size, limits, keep_original=keep_original)
@@ -236,7 +224,7 @@ async def _make_pictures(
     except ChildError as failed:
         otherwise = FailureCode.INTERNAL if source.ours else FailureCode.CORRUPT
         raise blame(failed, "making the pictures", otherwise=otherwise) from failed
-    progress(Stage.VERIFYING, _BEGINS[Stage.VERIFYING])
+    report.at(Stage.VERIFYING)
     outputs = [MadeOutput(kind, scratch / NAMES[kind]) for kind in sizes]
     wanted = {scratch / NAMES[kind]: size for kind, size in sizes.items()}
     await verify_pictures(tools, {**made_before, **wanted}, scratch, limits)

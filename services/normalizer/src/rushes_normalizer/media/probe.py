@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -61,8 +61,13 @@ _HEADER_ENTRIES: Final = ":".join(
 )
 
 
-async def probe(tools: Tools, path: Path, scratch: Path, limits: Limits) -> SourceFacts:
+async def probe(
+    tools: Tools, path: Path, scratch: Path, limits: Limits, *, on_frame: Callable[[], None] = lambda: None
+) -> SourceFacts:
     """Look at a source movie: its header, then the timestamps of all its frames.
+
+    Args:
+        on_frame: called for each frame that was found; a large file on a slow disk takes its time.
 
     Raises:
         MediaError: `source_empty`, `not_a_movie`, `unsupported_codec`, `corrupt` or `limits_exceeded`.
@@ -83,11 +88,14 @@ async def probe(tools: Tools, path: Path, scratch: Path, limits: Limits) -> Sour
     check_size(header, limits)
 
     packets = Packets(limits.max_frames)
+
+    def on_line(line: str) -> None:
+        packets.add(line)
+        on_frame()
+
     argv = [*base, "-select_streams", str(header.index), "-show_entries", "packet=pts,dts,duration,size,flags"]
     try:
-        log = await run(
-            [*argv, "-of", "compact=p=0", f"file:{path}"], scratch=scratch, limits=limits, on_line=packets.add
-        )
+        log = await run([*argv, "-of", "compact=p=0", f"file:{path}"], scratch=scratch, limits=limits, on_line=on_line)
     except ChildError as failed:
         raise blame(failed, "reading the source", otherwise=FailureCode.CORRUPT) from failed
     said = cut_off(log)

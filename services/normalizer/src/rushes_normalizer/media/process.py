@@ -21,6 +21,9 @@ _LINE_LIMIT = 1024 * 1024
 _KEPT_LINES = 200
 _KEPT_ERRORS = 20
 _KEPT_CHARACTERS = 500
+# glibc reserves 64 MiB of address space for each of up to 8 arenas a core; on a large machine that alone would pass the
+# bound on memory.
+_ENVIRONMENT: Final = {"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1", "MALLOC_ARENA_MAX": "4"}
 # "[mov @ 0x55a1] [error] ...": who says it, then how loud.
 _ERROR: Final = re.compile(r"^(\[[^\]]*\] ?)*\[(error|fatal)\]")
 
@@ -89,7 +92,7 @@ async def run(
         stderr=asyncio.subprocess.PIPE,
         limit=_LINE_LIMIT,
         cwd=scratch,
-        env={"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1"},
+        env=_ENVIRONMENT,
         start_new_session=True,
     )
     assert child.stdout is not None

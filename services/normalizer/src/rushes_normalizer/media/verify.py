@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 from rushes_schemas.failures import FailureCode
 
 from rushes_normalizer.media.blame import blame, clean
+from rushes_normalizer.media.command import COUNTING
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.picture_header import read_picture_header
@@ -60,7 +62,7 @@ async def verify_movie(tools: Tools, path: Path, size: Size, plan: MoviePlan, sc
     try:
         await run([*argv, "-of", "json", path.name], scratch=scratch, limits=limits, on_line=lines.append)
     except ChildError as failed:
-        raise blame(failed, f"reading {path.name}", otherwise=FailureCode.VERIFICATION_FAILED) from failed
+        raise _unverified(failed, f"reading {path.name}") from failed
     differences = compare_movie(json.loads("\n".join(lines)), size, plan)
     if differences:
         raise MediaError(FailureCode.VERIFICATION_FAILED, f"{path.name}: {'; '.join(differences)}")
@@ -92,19 +94,23 @@ def compare_movie(answer: dict[str, Any], size: Size, plan: MoviePlan) -> list[s
     return differences
 
 
-async def verify_by_decoding(tools: Tools, path: Path, plan: MoviePlan, scratch: Path, limits: Limits) -> None:
+async def verify_by_decoding(
+    tools: Tools, path: Path, plan: MoviePlan, scratch: Path, limits: Limits, *, on_line: Callable[[str], None]
+) -> None:
     """Decode a movie whole: no error, and every planned frame comes out.
+
+    Args:
+        on_line: called with the number of each frame, as `command.COUNTING` writes it.
 
     Raises:
         MediaError: `verification_failed`.
     """
     argv = [str(tools.ffmpeg), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+verbose", "-xerror"]
-    argv += ["-err_detect", "explode", "-i", path.name, "-map", "0:v:0", "-f", "null", "-"]
+    argv += ["-err_detect", "explode", "-i", path.name, "-map", "0:v:0", *COUNTING, "-f", "null", "-"]
     try:
-        log = await run(argv, scratch=scratch, limits=limits)
+        log = await run(argv, scratch=scratch, limits=limits, on_line=on_line)
     except ChildError as failed:
-        error = blame(failed, f"decoding {path.name}")
-        raise MediaError(FailureCode.VERIFICATION_FAILED, error.message) from failed
+        raise _unverified(failed, f"decoding {path.name}") from failed
     decoded = decoded_frames(log, 0)
     if decoded != plan.frame_count:
         msg = f"{path.name} decodes to {decoded} frames, not {plan.frame_count}"
@@ -131,5 +137,12 @@ async def verify_pictures(tools: Tools, pictures: dict[Path, Size], scratch: Pat
     try:
         await run([*argv, "-f", "null", "-"], scratch=scratch, limits=limits)
     except ChildError as failed:
-        error = blame(failed, "decoding the pictures")
-        raise MediaError(FailureCode.VERIFICATION_FAILED, error.message) from failed
+        raise _unverified(failed, "decoding the pictures") from failed
+
+
+def _unverified(failed: ChildError, doing: str) -> MediaError:
+    """An output that cannot be read is not verified; a machine without room or memory says nothing of the output."""
+    error = blame(failed, doing, otherwise=FailureCode.VERIFICATION_FAILED)
+    if error.code in (FailureCode.CORRUPT, FailureCode.UNSUPPORTED_CODEC):
+        return MediaError(FailureCode.VERIFICATION_FAILED, error.message)
+    return error
