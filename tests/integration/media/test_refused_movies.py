@@ -153,6 +153,7 @@ async def test_a_cancelled_encode_leaves_no_process(tmp_path: Path) -> None:
     source = movie(tmp_path / "a.mp4", *X264, frames=250)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    before = set(psutil.Process().children(recursive=True))  # the servers that other tests share
     encoding_goes_on = asyncio.Event()
     seen: set[float] = set()
 
@@ -174,7 +175,7 @@ async def test_a_cancelled_encode_leaves_no_process(tmp_path: Path) -> None:
         )
     )
     await encoding_goes_on.wait()
-    children = psutil.Process().children(recursive=True)
+    children = [child for child in psutil.Process().children(recursive=True) if child not in before]
     assert any("ffmpeg" in child.name() for child in children)
     job.cancel()
     cancelled_at = time.monotonic()
@@ -182,7 +183,8 @@ async def test_a_cancelled_encode_leaves_no_process(tmp_path: Path) -> None:
         await job
     assert time.monotonic() - cancelled_at < 5  # killed, not waited for
     assert not [child for child in children if child.is_running()]
-    assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+    after = [child for child in psutil.Process().children() if child not in before]
+    assert not [child for child in after if child.status() == psutil.STATUS_ZOMBIE]
 
 
 _WORKER = """
