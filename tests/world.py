@@ -29,9 +29,10 @@ from rushes_runtime.database import Database
 from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH
 from rushes_runtime.migrations import migrate
 from rushes_runtime.service import Role
+from rushes_runtime.settings import nest_variables
 from rushes_runtime.store import Store, open_store, place_sentinels
 from rushes_schemas import Envelope, Event, PreviewUploaded, Source, StatusChanged, object_key
-from rushes_schemas.outputs import ObjectKind
+from rushes_schemas.outputs import BUCKETS, ObjectKind
 from rushes_syncer import application as syncer
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA as SYNCER_SCHEMA
@@ -105,21 +106,11 @@ class World:
         """The same world with other settings."""
         return World(self.broker, self.folder, self.prefix, {**self.environment, **settings}, self.processes)
 
-    def _nested(self) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name, value in self.environment.items():
-            *parents, last = name.lower().split("__")
-            inner = values
-            for parent in parents:
-                inner = inner.setdefault(parent, {})
-            inner[last] = value
-        return values
-
     def normalizer_settings(self) -> NormalizerSettings:
-        return NormalizerSettings(**self._nested())
+        return NormalizerSettings(**nest_variables(self.environment))
 
     def syncer_settings(self) -> SyncerSettings:
-        return SyncerSettings(**self._nested())
+        return SyncerSettings(**nest_variables(self.environment))
 
     @asynccontextmanager
     async def normalizer_database(self) -> AsyncIterator[Database]:
@@ -148,7 +139,7 @@ class World:
         """The main store, with sentinels."""
         settings = self.normalizer_settings()
         async with open_store(settings.store) as opened:
-            await place_sentinels(opened, normalizer.BUCKETS, settings.instance)
+            await place_sentinels(opened, BUCKETS, settings.instance)
             yield opened
 
     def producer(self) -> AIOKafkaProducer:

@@ -14,9 +14,9 @@ from rushes_embedded.studio import Studio
 from rushes_normalizer.kinds import UploadKind
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.outcomes import follow_requests
+from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.publish import open_sender, store_upload, upload_event
 from rushes_runtime.database import Database
-from rushes_runtime.settings import KafkaSettings, StoreSettings
 from rushes_runtime.store import LocalStore, open_store
 from rushes_schemas import Envelope
 
@@ -48,12 +48,10 @@ async def measure_memory(megabytes: Sequence[int]) -> dict[str, Any]:
 
 
 async def _publish_and_wait(studio: Studio, movies: Sequence[Path]) -> None:
-    environment = studio.environment
-    kafka = KafkaSettings(bootstrap_servers=environment["KAFKA__BOOTSTRAP_SERVERS"])
-    stored = {name[7:].lower(): value for name, value in environment.items() if name.startswith("STORE__")}
-    database = Database(environment["DATABASE_URL"], "normalizer")
+    settings = studio.settings()
+    database = Database.of(settings, SCHEMA)
     try:
-        async with open_store(StoreSettings.model_validate(stored)) as store, open_sender(kafka) as sender:
+        async with open_store(settings.store) as store, open_sender(settings.kafka) as sender:
             envelopes: list[Envelope] = []
             for movie in movies:
                 preview = uuid4()

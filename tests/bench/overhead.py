@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from rushes_embedded.stack import Stack
 from rushes_embedded.studio import TOPICS
-from rushes_normalizer.application import BUCKETS, MIGRATIONS
+from rushes_normalizer.application import MIGRATIONS
 from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake
 from rushes_normalizer.kinds import UploadKind
 from rushes_normalizer.media.command import movie_command
@@ -38,6 +38,7 @@ from rushes_runtime.store.interface import Moved
 from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_worker
 from rushes_schemas import Encoding, Source
+from rushes_schemas.outputs import BUCKETS
 
 from tests.bench.movies import make_long_movie
 from tests.bench.saying import say

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 from rushes_embedded.studio import command_of
-from rushes_normalizer.media.tools import find_tools
 
+from tests.movies import ffmpeg
 from tests.world import World
 
 pytestmark = pytest.mark.any_broker
@@ -21,7 +21,7 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of film, under a name with a space."""
     path = tmp_path_factory.mktemp("shots") / "shot 010.mov"
     source = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=24:duration=1", "-pix_fmt", "yuv420p"]
-    subprocess.run([find_tools().ffmpeg, "-v", "error", *source, path], check=True)
+    ffmpeg(*source, path)
     return path
 
 

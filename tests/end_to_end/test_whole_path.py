@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,11 +14,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from rushes_normalizer.media.tools import find_tools
 from rushes_runtime.database import Database
 from rushes_runtime.store import LocalStore
 from rushes_schemas import PreviewUploaded
 
+from tests.movies import ffmpeg
 from tests.world import World, eventually, free_port, put_source, upload
 
 
@@ -28,10 +27,7 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds with sound."""
     path = tmp_path_factory.mktemp("movies") / "movie.mp4"
     source = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-f", "lavfi", "-i", "sine=duration=2"]
-    subprocess.run(
-        [find_tools().ffmpeg, "-v", "error", *source, "-pix_fmt", "yuv420p", "-movflags", "+faststart", path],
-        check=True,
-    )
+    ffmpeg(*source, "-pix_fmt", "yuv420p", "-movflags", "+faststart", path)
     return path
 
 

@@ -58,7 +58,6 @@ CONTRACTS: Final = (
     Contract("renormalize-requested", 1, 0, RENORMALIZE_REQUESTED_TOPIC, RenormalizeRequested),
     Contract("status-changed", 1, 0, STATUS_CHANGED_TOPIC, StatusChanged),
 )
-CONTRACT_OF_TYPE: Final = {contract.type: contract for contract in CONTRACTS}
 CONTRACT_OF_MODEL: Final = {contract.model: contract for contract in CONTRACTS}
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 MOVIES: Final = "movies"
 PICTURES: Final = "pictures"
 FILES: Final = "files"
+BUCKETS: Final = (MOVIES, PICTURES, FILES)
 
 
 class ObjectKind(StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from rushes_runtime.store import SENTINEL_KEY, Unconditional, open_store
 from rushes_schemas import FailureCode, ObjectKind, RenormalizeRequested, object_key
 
 from tests.integration.normalizer.parts import Parts, parts_of
+from tests.movies import ffmpeg
 from tests.world import World, eventually, playing, put_source, source_key, upload
 
 pytestmark = pytest.mark.any_broker
@@ -35,10 +35,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of a small movie, with sound."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
     source = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=1", "-f", "lavfi", "-i", "sine=duration=1"]
-    subprocess.run(
-        [find_tools().ffmpeg, "-v", "error", *source, "-pix_fmt", "yuv420p", "-movflags", "+faststart", path],
-        check=True,
-    )
+    ffmpeg(*source, "-pix_fmt", "yuv420p", "-movflags", "+faststart", path)
     return path
 
 

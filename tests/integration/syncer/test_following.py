@@ -20,9 +20,8 @@ from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_worker
 from rushes_runtime.worker import Worker
 from rushes_schemas import ObjectKind, PreviewStatus, StatusChanged, StoredFile, object_key
-from rushes_schemas.outputs import PLACES
+from rushes_schemas.outputs import BUCKETS, PLACES
 from rushes_syncer.application import rules_of
-from rushes_syncer.full import BUCKETS
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
 from rushes_syncer.workshop import CopyResult, CopyWorkshop
 

@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rushes_normalizer.kinds import default_source, kind_of
+from rushes_normalizer.kinds import UploadKind, default_source
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.outcomes import follow_requests
+from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.publish import EventSender, open_sender, store_upload
 from rushes_runtime.database import Database
-from rushes_runtime.settings import KafkaSettings, StoreSettings
 from rushes_runtime.store import LocalStore, Store, open_store
 from rushes_schemas import Envelope, PreviewStatus, PreviewUploaded, RenormalizeRequested
 
@@ -39,8 +39,6 @@ SETTINGS: Final = {
     "SKIP_BROKEN": "true",
     "SKIP_MISSING": "true",
 }
-_MOVIES: Final = frozenset({"mp4", "mov", "m4v", "avi", "mkv", "webm", "wmv"})
-_PICTURES: Final = frozenset({"png", "jpg", "jpeg", "jpe"})
 _SYNC_SECONDS: Final = 60.0
 _SILENT_SECONDS: Final = 90.0
 _COLOURS: Final = {"ready": "green", "broken": "red", "missing": "magenta"}
@@ -81,15 +79,11 @@ class Demo:
 
     async def run(self, movies: Path | None) -> bool:
         """Run it; whether every preview ended as it must and the second site holds what it should."""
-        environment = self._studio.environment
-        kafka = KafkaSettings(bootstrap_servers=environment["KAFKA__BOOTSTRAP_SERVERS"])
-        store_settings = StoreSettings.model_validate(
-            {name[7:].lower(): value for name, value in environment.items() if name.startswith("STORE__")}
-        )
+        settings = self._studio.settings()
         samples = await self._samples(movies)
-        database = Database(environment["DATABASE_URL"], "normalizer")
+        database = Database.of(settings, SCHEMA)
         try:
-            async with open_store(store_settings) as store, open_sender(kafka) as sender:
+            async with open_store(settings.store) as store, open_sender(settings.kafka) as sender:
                 uploads = await self._upload(store, sender, samples)
                 await self._follow(database, uploads, "uploads")
                 good = all(upload.ended_as_it_must for upload in uploads)
@@ -138,7 +132,7 @@ class Demo:
     async def _put(self, store: Store, upload: Upload) -> Any:
         sample = upload.sample
         assert sample.path
-        kind = kind_of(sample.extension, movies=_MOVIES, pictures=_PICTURES)
+        kind = self._studio.settings().kind(sample.extension)
         return await store_upload(store, sample.path, upload.preview_file_id, sample.extension, kind)
 
     async def _follow(self, database: Database, uploads: Sequence[Upload], title: str) -> None:
@@ -171,7 +165,7 @@ class Demo:
         (forgotten,) = [upload for upload in uploads if upload.sample.path is None]
         donor = next(upload.sample for upload in uploads if upload.sample.name == "ordinary.mp4")
         assert donor.path
-        kind = kind_of("mp4", movies=_MOVIES, pictures=_PICTURES)
+        kind = UploadKind.MOVIE
         place = default_source(kind, "mp4", forgotten.preview_file_id)
         self._console.print(f"\nrepairing [bold]{forgotten.sample.name}[/]: {place.bucket}/{place.key} is uploaded now")
         await store_upload(store, donor.path, forgotten.preview_file_id, "mp4", kind)

@@ -15,6 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from rushes_normalizer.settings import NormalizerSettings
+from rushes_runtime.settings import nest_variables
+
 from rushes_embedded.broker import Topic
 from rushes_embedded.leash import Leash, StartError, log_tail
 from rushes_embedded.ports import LOOPBACK, free_ports
@@ -101,6 +104,10 @@ class Studio:
             "rushes-normalizer": f"http://{LOOPBACK}:{normalizer_port}",
             "rushes-syncer": f"http://{LOOPBACK}:{syncer_port}",
         }
+
+    def settings(self) -> NormalizerSettings:
+        """The normalizer's settings."""
+        return NormalizerSettings(**nest_variables(self.environment))
 
     def environment_file(self) -> Path:
         """The settings as a file for a shell to source: `set -a; . FILE`."""

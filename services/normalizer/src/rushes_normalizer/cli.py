@@ -31,9 +31,9 @@ from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.store import open_store, place_sentinels
 from rushes_runtime.wiring import ROLES
 from rushes_schemas import Encoding, Envelope, PreviewStatus, Priority, RenormalizeRequested
+from rushes_schemas.outputs import BUCKETS
 
 from rushes_normalizer import application, publish
-from rushes_normalizer.kinds import UploadKind, kind_of
 from rushes_normalizer.media.tools import ToolsError
 from rushes_normalizer.outcomes import follow_requests
 from rushes_normalizer.previews import SCHEMA
@@ -109,8 +109,8 @@ def migrate(
             out.print(f"topics created: {', '.join(created) or 'none, all are there'}")
         if store:
             async with open_store(settings.store) as opened:
-                await place_sentinels(opened, application.BUCKETS, settings.instance)
-            out.print(f"sentinels stand in {', '.join(application.BUCKETS)} of {opened.name}")
+                await place_sentinels(opened, BUCKETS, settings.instance)
+            out.print(f"sentinels stand in {', '.join(BUCKETS)} of {opened.name}")
 
     run_guarded(main)
 
@@ -251,11 +251,6 @@ def publish_command(
     settings = settings_or_exit(NormalizerSettings)
     chosen_id = preview_file_id or uuid4()
     suffix = (extension or file.suffix).lower().removeprefix(".")
-    kind: UploadKind = kind_of(
-        suffix,
-        movies=frozenset(settings.movie_extensions.split(",")),
-        pictures=frozenset(settings.picture_extensions.split(",")),
-    )
     try:
         wishes = {"fps": fps, "width": width, "height": height}
         encoding = Encoding.model_validate(wishes) if any(wishes.values()) else None
@@ -271,7 +266,7 @@ def publish_command(
 
     async def main() -> int:
         async with open_store(settings.store) as store:
-            source = await publish.store_upload(store, file, chosen_id, suffix, kind)
+            source = await publish.store_upload(store, file, chosen_id, suffix, settings.kind(suffix))
         try:
             envelope = publish.upload_event(chosen_id, suffix, source, optional)
         except ValidationError as error:

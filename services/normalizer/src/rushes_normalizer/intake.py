@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 
 from rushes_runtime import ledger, outbox
@@ -23,7 +24,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_normalizer import previews, requests
 from rushes_normalizer.folding import Folded, Lane
-from rushes_normalizer.kinds import UploadKind, kind_of
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.transitions import status_changed
 
@@ -44,17 +44,12 @@ class UploadIntake:
 
     def __init__(self, settings: NormalizerSettings) -> None:
         self._expose_missing = settings.expose_missing
-        self._movies = frozenset(settings.movie_extensions.split(","))
-        self._pictures = frozenset(settings.picture_extensions.split(","))
+        self._kind = cache(settings.kind)
         self._offsets = {
             Lane.UPLOAD: timedelta(0),
             Lane.SINGLE: timedelta(seconds=settings.single_offset),
             Lane.BULK: timedelta(seconds=settings.bulk_offset),
         }
-
-    def kind(self, extension: str) -> UploadKind:
-        """The kind of an upload, by the settings' lists of extensions."""
-        return kind_of(extension, movies=self._movies, pictures=self._pictures)
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
         """Write what follows from a batch of new events."""
@@ -75,7 +70,7 @@ class UploadIntake:
         event = received.event
         match event:
             case PreviewUploaded():
-                folded.uploaded(event, received.event_id, received.source, kind=self.kind, now=now)
+                folded.uploaded(event, received.event_id, received.source, kind=self._kind, now=now)
             case RenormalizeRequested():
                 folded.renormalized(event, received.event_id, received.source)
             case PreviewDeleted():

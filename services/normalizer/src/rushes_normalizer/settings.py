@@ -9,6 +9,7 @@ from pydantic import Field
 from rushes_runtime.settings import RuntimeSettings, Seconds
 from rushes_schemas.encoding import Bitrate, Rate, X264Preset
 
+from rushes_normalizer.kinds import UploadKind, kind_of
 from rushes_normalizer.media.defaults import EncodingDefaults
 from rushes_normalizer.media.limits import Limits
 
@@ -58,6 +59,14 @@ class NormalizerSettings(RuntimeSettings):
     tombstone_after: Seconds = Field(
         604_800, description="Seconds after a deletion that its tombstone follows on `status-changed`."
     )
+
+    def kind(self, extension: str) -> UploadKind:
+        """What is made of an upload, by its extension."""
+        return kind_of(
+            extension,
+            movies=frozenset(self.movie_extensions.split(",")),
+            pictures=frozenset(self.picture_extensions.split(",")),
+        )
 
     def encoding_defaults(self) -> EncodingDefaults:
         """What `Encoding` leaves out."""

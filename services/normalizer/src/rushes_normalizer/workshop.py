@@ -27,7 +27,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_normalizer import previews, requests
-from rushes_normalizer.intake import EVENT_SOURCE, UploadIntake
+from rushes_normalizer.intake import EVENT_SOURCE
 from rushes_normalizer.kinds import UploadKind, stored_kind
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import Made, Stage, make_movie, make_picture
@@ -80,7 +80,6 @@ class PreviewWorkshop:
         self._database = database
         self._store = store
         self._tools = tools
-        self._intake = UploadIntake(settings)
 
     async def attempt(self, task: Task, progress: Progress, scratch: Path) -> Published:
         """Make and publish every output of a preview."""
@@ -166,7 +165,7 @@ class PreviewWorkshop:
             progress.at(stage.value, 0.05 + 0.85 * fraction)
             progress.moved()
 
-        match self._intake.kind(row.upload_extension):
+        match self._settings.kind(row.upload_extension):
             case UploadKind.MOVIE:
                 wishes = task.payload.get("encoding")
                 return await make_movie(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -160,6 +160,18 @@ def load_settings(model: type[SettingsModel]) -> SettingsModel:
         raise SettingsError("\n".join(["These settings cannot be used:", *lines])) from None
     except ValueError as error:  # a nested variable that is no JSON where JSON is due
         raise SettingsError(f"These settings cannot be used:\n  {error}") from None
+
+
+def nest_variables(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Environment variables as the values that a settings model takes: `STORE__KIND` is `kind` of `store`."""
+    values: dict[str, Any] = {}
+    for name, value in environment.items():
+        *parents, last = name.lower().split("__")
+        inner = values
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    return values
 
 
 def _complaints(model: type[BaseSettings], details: dict[str, Any]) -> list[str]:

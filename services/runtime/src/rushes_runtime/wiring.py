@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
+
+from rushes_schemas.outputs import BUCKETS
 
 from rushes_runtime.database import Database
 from rushes_runtime.failures import RetryPolicy
 from rushes_runtime.health import Health
+from rushes_runtime.intake import Intake
 from rushes_runtime.janitor import Janitor, Subjects
 from rushes_runtime.leases import RoleLease
+from rushes_runtime.migrations import check_schema
 from rushes_runtime.relay import Relay
-from rushes_runtime.service import process_name
+from rushes_runtime.service import Need, Role, process_name, run_service
 from rushes_runtime.settings import RuntimeSettings
+from rushes_runtime.store import Store, prove_whole
 from rushes_runtime.waiting import Hint
 from rushes_runtime.worker import Result, Worker, WorkerLimits, Workshop
 
@@ -78,4 +85,69 @@ def make_worker(
         scratch=settings.scratch,
         health=health,
         ended=ended,
+    )
+
+
+async def run_roles(
+    settings: RuntimeSettings,
+    service: str,
+    roles: frozenset[str],
+    *,
+    database: Database,
+    migrations: Path,
+    stores: Sequence[Store],
+    workshop: Workshop[Result],
+    make_intakes: Callable[[Health, Callable[[], None]], Sequence[Intake]],
+    confirm_absence_after: float,
+) -> int:
+    """Run the chosen roles of a service until a signal; the exit code.
+
+    Args:
+        stores: what a worker needs to be whole before it starts.
+        make_intakes: makes the intakes, given what each calls after a batch, to wake workers and relay.
+
+    Raises:
+        InstanceMismatchError: the database or a store belongs to another instance.
+    """
+    health = Health()
+
+    async def stores_are_whole() -> None:
+        for store in stores:
+            for bucket in BUCKETS:
+                await prove_whole(store, bucket, settings.instance)
+
+    needs = [Need("PostgreSQL", lambda: check_schema(database, migrations, settings.instance))]
+    front: list[Role] = []
+    back: list[Role] = []
+    relay = make_relay(settings, service, database, health)
+    hints = [relay.hint]
+
+    def wake() -> None:
+        for hint in hints:
+            hint.give()
+
+    if "worker" in roles:
+        needs.append(Need("the stores" if len(stores) > 1 else "the store", stores_are_whole))
+        worker = make_worker(
+            settings.model_copy(update={"scratch": settings.scratch / process_name()}),
+            database,
+            workshop,
+            health,
+            confirm_absence_after=confirm_absence_after,
+            ended=relay.hint,
+        )
+        hints.append(worker.hint)
+        front.append(worker)
+    if "intake" in roles:
+        front += make_intakes(health, wake)
+    if "relay" in roles:
+        back.append(relay)
+    if "janitor" in roles:
+        back.append(make_janitor(settings, database, workshop, health))
+    return await run_service(
+        health=health,
+        operations=(settings.operations_host, settings.operations_port),
+        needs=needs,
+        front=front,
+        back=back,
     )

@@ -129,7 +129,9 @@ class Worker(Generic[Result]):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then let running jobs end within the drain budget and hand the others back."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
+        # What a process of the same name left behind when it died.
+        await asyncio.to_thread(shutil.rmtree, self._scratch, True)
+        self._scratch.mkdir(parents=True)
         timer = asyncio.create_task(self._keep_alive())
         try:
             while not stop.is_set():
@@ -315,10 +317,3 @@ class Worker(Generic[Result]):
                 if requeued.joined:
                     await self._workshop.joined(connection, attempt.task, requeued.joined)
             log.info("handed_back", subject=attempt.task.subject)
-
-
-async def empty_scratch(scratch: Path) -> None:
-    """Remove what a process that died left behind in its own scratch folder."""
-    if scratch.is_dir():
-        await asyncio.to_thread(shutil.rmtree, scratch, True)
-    scratch.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -9,13 +10,10 @@ from typing import Final
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
-from rushes_runtime.migrations import check_schema
-from rushes_runtime.service import Need, Role, process_name, run_service
-from rushes_runtime.store import open_store, prove_whole
-from rushes_runtime.wiring import make_janitor, make_relay, make_worker
+from rushes_runtime.store import open_store
+from rushes_runtime.wiring import run_roles
 
 from rushes_syncer.deciding import SyncRules
-from rushes_syncer.full import BUCKETS
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA
@@ -36,7 +34,6 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
     Raises:
         InstanceMismatchError: database or stores belong to another instance.
     """
-    health = Health()
     rules = rules_of(settings)
     async with AsyncExitStack() as resources:
         database = Database.of(settings, SCHEMA)
@@ -45,38 +42,9 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
         stores = {
             name: await resources.enter_async_context(open_store(settings.sites[name])) for name in sorted(only_sites)
         }
-        workshop = CopyWorkshop(database, main, stores, rules, settings.instance)
 
-        async def stores_are_whole() -> None:
-            for store in (main, *stores.values()):
-                for bucket in BUCKETS:
-                    await prove_whole(store, bucket, settings.instance)
-
-        needs = [Need("PostgreSQL", lambda: check_schema(database, MIGRATIONS, settings.instance))]
-        front: list[Role] = []
-        back: list[Role] = []
-        relay = make_relay(settings, "syncer", database, health)
-        hints = [relay.hint]
-
-        def wake() -> None:
-            for hint in hints:
-                hint.give()
-
-        if "worker" in roles:
-            needs.append(Need("the stores", stores_are_whole))
-            own = settings.model_copy(update={"scratch": settings.scratch / process_name()})
-            worker = make_worker(
-                own,
-                database,
-                workshop,
-                health,
-                confirm_absence_after=_CONFIRM_ABSENCE_AFTER,
-                ended=relay.hint,
-            )
-            hints.append(worker.hint)
-            front.append(worker)
-        if "intake" in roles:
-            front += [
+        def make_intakes(health: Health, wake: Callable[[], None]) -> list[Intake]:
+            return [
                 Intake(
                     service="syncer",
                     group=f"{settings.instance}.syncer.{name}",
@@ -90,14 +58,15 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
                 )
                 for name in stores
             ]
-        if "relay" in roles:
-            back.append(relay)
-        if "janitor" in roles:
-            back.append(make_janitor(settings, database, workshop, health))
-        return await run_service(
-            health=health,
-            operations=(settings.operations_host, settings.operations_port),
-            needs=needs,
-            front=front,
-            back=back,
+
+        return await run_roles(
+            settings,
+            "syncer",
+            roles,
+            database=database,
+            migrations=MIGRATIONS,
+            stores=[main, *stores.values()],
+            workshop=CopyWorkshop(database, main, stores, rules, settings.instance),
+            make_intakes=make_intakes,
+            confirm_absence_after=_CONFIRM_ABSENCE_AFTER,
         )

@@ -26,9 +26,10 @@ from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.service import process_name
 from rushes_runtime.store import open_store, place_sentinels
 from rushes_runtime.wiring import ROLES
+from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import application
-from rushes_syncer.full import BUCKETS, PassOptions, PassReport, full_pass
+from rushes_syncer.full import PassOptions, PassReport, full_pass
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA
 

@@ -12,14 +12,13 @@ from rushes_runtime.database import Database
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store import ObjectAbsentError, ObjectStat, Store, prove_whole
 from rushes_schemas import PLACES, ObjectKind
-from rushes_schemas.outputs import FILES, MOVIES, PICTURES
+from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import sites
 from rushes_syncer.copying import copy_object, kind_of_key
 from rushes_syncer.deciding import SyncRules, skips
 from rushes_syncer.sites import Held
 
-BUCKETS: Final = (MOVIES, PICTURES, FILES)
 _KNOWN: Final = "SELECT preview_file_id, status, project_id, deleted FROM site_preview WHERE site = :site"
 _HELD: Final = "SELECT bucket, key, etag, source_etag FROM held WHERE site = :site"
 
