@@ -16,6 +16,7 @@ from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake, Record
 from rushes_runtime.logs import configure_logs
+from rushes_runtime.service import spare_the_garbage_collector
 
 
 class ClockedIntake(Intake):
@@ -63,6 +64,7 @@ async def _run(settings: NormalizerSettings, group: str, events: int) -> float:
         took_in=lambda: None,
     )
     intake.missing, intake.stop = events, asyncio.Event()
+    spare_the_garbage_collector()
     try:
         await intake.run(intake.stop)
     finally:

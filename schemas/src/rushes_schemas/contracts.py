@@ -51,6 +51,16 @@ class Contract:
         """The CloudEvents dataschema, such as `urn:rushes:preview-uploaded:1.0`."""
         return f"urn:rushes:{self.name}:{self.major}.{self.minor}"
 
+    @cached_property
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        """The record headers that every event of this contract has."""
+        return (
+            ("content-type", CONTENT_TYPE.encode()),
+            ("ce_specversion", SPEC_VERSION.encode()),
+            ("ce_type", self.type.encode()),
+            ("ce_dataschema", self.dataschema.encode()),
+        )
+
 
 CONTRACTS: Final = (
     Contract("preview-uploaded", 1, 0, PREVIEW_UPLOADED_TOPIC, PreviewUploaded),
@@ -99,17 +109,12 @@ class Envelope:
 
     def headers(self) -> list[tuple[str, bytes]]:
         """The record's headers: the CloudEvents attributes."""
-        contract = self.contract
-        attributes = {
-            "content-type": CONTENT_TYPE,
-            "ce_specversion": SPEC_VERSION,
+        own = {
             "ce_id": self.event_id,
             "ce_source": self.source,
-            "ce_type": contract.type,
-            "ce_dataschema": contract.dataschema,
             "ce_subject": str(self.event.preview_file_id),
             "ce_time": self.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         }
         if self.traceparent:
-            attributes["ce_traceparent"] = self.traceparent
-        return [(name, text.encode()) for name, text in attributes.items()]
+            own["ce_traceparent"] = self.traceparent
+        return [*self.contract.headers, *((name, text.encode()) for name, text in own.items())]

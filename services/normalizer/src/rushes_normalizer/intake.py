@@ -14,7 +14,6 @@ from rushes_runtime.ledger import NewTask
 from rushes_runtime.outbox import Outgoing
 from rushes_schemas import (
     CONTRACTS,
-    Envelope,
     PreviewDeleted,
     PreviewUploaded,
     RenormalizeRequested,
@@ -25,13 +24,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rushes_normalizer import previews, requests
 from rushes_normalizer.folding import Folded, Lane
 from rushes_normalizer.settings import NormalizerSettings
-from rushes_normalizer.transitions import status_changed
+from rushes_normalizer.transitions import announcement, status_changed
 
 CONTRACTS_BY_TOPIC: Final = {
     topic: [contract for contract in CONTRACTS if contract.topic == topic]
     for topic in ("preview-uploaded", "renormalize-requested")
 }
-EVENT_SOURCE: Final = "/rushes/normalizer"
 
 # A deleted preview needs no work: what waits is dropped, what runs loses its fence.
 _DROP: Final = text("""
@@ -115,4 +113,4 @@ class UploadIntake:
             now=now,
         )
         trace = next((traces[each] for each in reversed(answered) if traces.get(each)), None)
-        return Outgoing.of(Envelope(event, source=EVENT_SOURCE, time=now, traceparent=trace))
+        return Outgoing.of(announcement(event, now=now, traceparent=trace))

@@ -123,7 +123,9 @@ async def read(connection: AsyncConnection, preview_file_id: UUID) -> PreviewRow
 async def save(connection: AsyncConnection, rows: Sequence[PreviewRow]) -> None:
     """Insert or update rows; their locks are held, or they are new."""
     if rows:
-        await connection.execute(SAVE, {"rows": to_json([vars(row) for row in rows]).decode()})
+        # What is left out reads as NULL; most of a new row is.
+        values = [{name: value for name, value in vars(row).items() if value is not None} for row in rows]
+        await connection.execute(SAVE, {"rows": to_json(values).decode()})
 
 
 def row_of(row: RowMapping) -> PreviewRow:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from rushes_runtime.failures import AttemptFailedError
 from rushes_schemas import (
+    Envelope,
     Failure,
     FailureCode,
     Job,
@@ -22,6 +24,8 @@ from rushes_schemas import (
 from rushes_normalizer.kinds import stored_kind
 from rushes_normalizer.media.make import MediaFacts
 from rushes_normalizer.previews import PreviewRow
+
+EVENT_SOURCE: Final = "/rushes/normalizer"
 
 
 class NormalizeFailedError(AttemptFailedError):
@@ -135,6 +139,12 @@ def status_changed(
         deleted=row.deleted_at is not None,
         occurred_at=now,
     )
+
+
+def announcement(event: StatusChanged, *, now: datetime, traceparent: str | None = None) -> Envelope:
+    """The envelope of a transition's event. A transition has one id, however often its record is sent."""
+    event_id = f"{event.preview_file_id}/{event.version}"
+    return Envelope(event, source=EVENT_SOURCE, event_id=event_id, time=now, traceparent=traceparent)
 
 
 def _files(row: PreviewRow) -> list[StoredFile]:

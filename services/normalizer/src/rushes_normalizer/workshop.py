@@ -17,7 +17,6 @@ from rushes_runtime.store import ObjectAbsentError, Store, prove_whole
 from rushes_runtime.worker import Progress
 from rushes_schemas import (
     Encoding,
-    Envelope,
     FailureCode,
     ObjectKind,
     PreviewStatus,
@@ -27,7 +26,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_normalizer import previews, requests
-from rushes_normalizer.intake import EVENT_SOURCE
 from rushes_normalizer.kinds import UploadKind, stored_kind
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import Made, Stage, make_movie, make_picture
@@ -40,6 +38,7 @@ from rushes_normalizer.transitions import (
     Published,
     after_failed_job,
     after_success,
+    announcement,
     status_changed,
 )
 
@@ -264,7 +263,7 @@ class PreviewWorkshop:
             expose_missing=self._settings.expose_missing,
             now=now,
         )
-        await outbox.put(connection, [Outgoing.of(Envelope(event, source=EVENT_SOURCE, time=now))])
+        await outbox.put(connection, [Outgoing.of(announcement(event, now=now))])
 
     async def tidy(self, connection: AsyncConnection) -> None:
         """Give orphans a job, and deleted previews their tombstone."""

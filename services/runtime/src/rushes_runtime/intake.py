@@ -41,11 +41,18 @@ _TAKE_IN: Final = text("""
     RETURNING source, event_id""")
 
 
+# Two lanes keep one core busy with Python and another with SQL; more would only wait for the first.
+_LANES: Final = 2
+_WORTH_LANES: Final = 50
+
+
 class EventHandler(Protocol):
     """What a service does with its events."""
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
         """Write what follows from new events, in the given transaction, in order.
+
+        It may be called again before it has returned, with events of other previews in another transaction.
 
         Returns:
             The events that it refuses, with the reason; they go to the dead-letter topic.
@@ -176,28 +183,29 @@ class Intake:
                 return True
 
     async def take_in(self, records: Sequence[Record]) -> None:
-        """Take records in by one transaction, or by several if the database refuses some of them.
+        """Take a batch in: each event once, however often it comes.
 
-        A batch that the database refuses for its data is halved until the bad record stands alone; that one
-        goes to the dead-letter topic.
+        A large batch is written by several transactions at once, each with previews of its own, so that the database
+        works on one while Python works on another. If one fails, the batch can be taken in again.
         """
-        try:
+        events, unreadable = self._read(records)
+        first: dict[tuple[str, str], Received] = {}
+        for event in events:
+            first.setdefault((event.source, event.event_id), event)
+        lanes: list[list[Received]] = [[] for _ in range(_LANES if len(first) >= _WORTH_LANES else 1)]
+        for event in first.values():
+            lanes[event.event.preview_file_id.int % len(lanes)].append(event)
+        written = await asyncio.gather(*(self._write(lane) for lane in lanes if lane), return_exceptions=True)
+        for result in written:
+            if isinstance(result, BaseException):
+                raise result
+        if unreadable:  # last: a batch that is taken in again finds its events in the inbox, but not these
             async with self._database.begin() as connection:
-                await self._write(connection, records)
-        except Exception as error:
-            if not is_refused_data(error):
-                raise
-            log.warning("batch_refused", records=len(records), error=repr(error)[:500])
-            if len(records) > 1:
-                middle = len(records) // 2
-                await self.take_in(records[:middle])
-                await self.take_in(records[middle:])
-                return
-            reason = UnreadableError("refused", f"{type(error).__name__}: {error}".replace("\0", "\\0")[:1000])
-            async with self._database.begin() as connection:
-                await self._bury(connection, [(records[0], reason)])
+                await self._bury(connection, unreadable)
+        self._measure(records)
+        log.debug("taken_in", records=len(records), events=len(first), unreadable=len(unreadable))
 
-    async def _write(self, connection: AsyncConnection, records: Sequence[Record]) -> None:
+    def _read(self, records: Sequence[Record]) -> tuple[list[Received], list[tuple[Record, UnreadableError]]]:
         events: list[Received] = []
         unreadable: list[tuple[Record, UnreadableError]] = []
         for record in records:
@@ -207,23 +215,38 @@ class Intake:
                 events.append(read_event(record, self._contracts[record.topic]))
             except UnreadableError as error:
                 unreadable.append((record, error))
-        new = await self._new(connection, events)
-        refused = await self._handler.handle(connection, new) if new else []
-        await self._bury(connection, [*unreadable, *((event.record, why) for event, why in refused)])
-        now = time.time()
-        delays = {topic: metrics.RECORD_DELAY.labels(topic) for topic in self._contracts}
-        for record in records:
-            delays[record.topic].observe(max(0.0, now - record.timestamp / 1000))
-        for topic, count in Counter(event.record.topic for event in new).items():
-            metrics.EVENTS.labels(topic, "new").inc(count)
-        log.debug("taken_in", records=len(records), new=len(new), unreadable=len(unreadable))
+        return events, unreadable
+
+    async def _write(self, events: Sequence[Received]) -> None:
+        """Write events by one transaction, or by several if the database refuses some of them.
+
+        Events that the database refuses for their data are halved until the bad one stands alone; that one goes to
+        the dead-letter topic.
+        """
+        try:
+            async with self._database.begin() as connection:
+                new = await self._new(connection, events)
+                refused = await self._handler.handle(connection, new) if new else []
+                await self._bury(connection, [(event.record, why) for event, why in refused])
+        except Exception as error:
+            if not is_refused_data(error):
+                raise
+            log.warning("batch_refused", events=len(events), error=repr(error)[:500])
+            if len(events) > 1:
+                middle = len(events) // 2
+                await self._write(events[:middle])
+                await self._write(events[middle:])
+                return
+            reason = UnreadableError("refused", f"{type(error).__name__}: {error}".replace("\0", "\\0")[:1000])
+            async with self._database.begin() as connection:
+                await self._bury(connection, [(events[0].record, reason)])
+        else:
+            for topic, count in Counter(event.record.topic for event in new).items():
+                metrics.EVENTS.labels(topic, "new").inc(count)
 
     async def _new(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Received]:
-        """The events that did not come before, nor earlier in this batch."""
-        first: dict[tuple[str, str], Received] = {}
-        for event in events:
-            first.setdefault((event.source, event.event_id), event)
-        ordered = sorted(first)
+        """The events that did not come before, in their order."""
+        ordered = sorted((event.source, event.event_id) for event in events)
         result = await connection.execute(
             _TAKE_IN,
             {
@@ -233,7 +256,13 @@ class Intake:
             },
         )
         new = {(row.source, row.event_id) for row in result}
-        return [event for identity, event in first.items() if identity in new]
+        return [event for event in events if (event.source, event.event_id) in new]
+
+    def _measure(self, records: Sequence[Record]) -> None:
+        now = time.time()
+        delays = {topic: metrics.RECORD_DELAY.labels(topic) for topic in self._contracts}
+        for record in records:
+            delays[record.topic].observe(max(0.0, now - record.timestamp / 1000))
 
     async def _bury(self, connection: AsyncConnection, dead: Sequence[tuple[Record, UnreadableError]]) -> None:
         for record, why in dead:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
+from pydantic_core import to_json
 from rushes_schemas import Envelope
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -57,7 +58,7 @@ async def put(connection: AsyncConnection, records: Iterable[Outgoing]) -> None:
 
 def pack_headers(headers: Sequence[tuple[str, bytes]]) -> bytes:
     """Headers as one value; latin-1 keeps any byte."""
-    return json.dumps([(name, value.decode("latin-1")) for name, value in headers]).encode()
+    return to_json([(name, value.decode("latin-1")) for name, value in headers])
 
 
 def unpack_headers(packed: bytes) -> list[tuple[str, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -43,6 +44,17 @@ class Need:
 def process_name() -> str:
     """Who holds a lease: host and process."""
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def spare_the_garbage_collector() -> None:
+    """Look for garbage less often, and never again in what start-up has made.
+
+    A batch of a thousand events makes some hundred thousand objects that all die without the collector's help; with
+    Python's own thresholds looking at them takes a fifth of intake's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def run_service(
@@ -98,6 +110,7 @@ async def _wait_for(need: Need, health: Health, stop: asyncio.Event) -> None:
 
 
 async def _run_roles(health: Health, front: Sequence[Role], back: Sequence[Role], stop: asyncio.Event) -> int:
+    spare_the_garbage_collector()
     stop_back = asyncio.Event()
     front_tasks = [asyncio.create_task(role.run(stop)) for role in front]
     back_tasks = [asyncio.create_task(role.run(stop_back)) for role in back]
