@@ -10,8 +10,9 @@ from rushes_normalizer.media.command import movie_command
 from rushes_normalizer.media.defaults import EncodingDefaults
 from rushes_normalizer.media.facts import SourceFacts
 from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.pictures import PictureSource, picture_command, picture_sizes
+from rushes_normalizer.media.pictures import PictureSource, picture_command
 from rushes_normalizer.media.plan import Size, plan_movie
+from rushes_normalizer.media.stills import picture_sizes
 from rushes_schemas.encoding import Encoding
 from rushes_schemas.outputs import ObjectKind
 
@@ -36,6 +37,10 @@ def test_one_pass_makes_everything() -> None:
     assert [word for word in said if word.endswith((".mp4", ".png"))] == [
         "high_definition.mp4",
         "low_definition.mp4",
+        "original.png",
+        "thumbnail.png",
+        "square_thumbnail.png",
+        "preview_picture.png",
         "tile.png",
     ]
 
@@ -89,7 +94,7 @@ def test_alpha_lies_over_black_before_anything_is_scaled() -> None:
 
 
 def test_bars_come_only_where_the_ratio_differs() -> None:
-    assert ",pad=" not in graph(source())
+    assert "format=yuv420p,pad=" not in graph(source())
     assert "pad=1000:1000:-1:-1:color=black" in graph(source(), Encoding(width=1000, height=1000))
 
 
@@ -102,14 +107,21 @@ def test_outputs_are_tagged_seekable_and_start_at_once() -> None:
         assert [said[n + 1] for n, word in enumerate(said) if word == option] == ["bt709", "bt709"]
 
 
-def test_without_movies_the_pass_counts_frames_and_keeps_the_first() -> None:
+def test_without_movies_the_pass_counts_frames_and_makes_the_pictures() -> None:
     said = arguments(source(), Encoding(skip_normalization=True))
     assert "libx264" not in said
-    assert said.index("null") < said.index("first_frame.png") < said.index("tile.png")
+    assert said.index("null") < said.index("original.png") < said.index("tile.png")
+
+
+def test_the_pictures_show_the_best_movies_first_frame() -> None:
+    assert "split=3[v0][less][still]" in graph(source())
+    lowdef = graph(source(), Encoding(skip_highdef=True))
+    assert "scale=1280:720:flags=bicubic,setsar=1,split=3[v0][cells][still]" in lowdef
+    assert "[still]trim=end_frame=1," in lowdef
 
 
 def test_pictures_come_of_one_call_that_stops_at_any_error() -> None:
-    upload = PictureSource(Path("/in/a.png"), "png_pipe", Size(400, 100), ours=False)
+    upload = PictureSource(Path("/in/a.png"), "png_pipe", Size(400, 100))
     sizes = picture_sizes(upload.size, Limits(), keep_original=False)
     command = picture_command(upload, sizes, Limits())
     assert command.outputs == ("original.png", "thumbnail.png", "square_thumbnail.png", "preview_picture.png")

@@ -1,4 +1,4 @@
-"""Writes ffmpeg's arguments for a plan. Pure; one pass makes both movies and the contact sheet."""
+"""Writes ffmpeg's arguments for a plan. Pure; one pass makes both movies, the pictures and the contact sheet."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rushes_schemas.outputs import ObjectKind
+
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import H264, MoviePlan, Size
 from rushes_normalizer.media.probe import CONFINED
+from rushes_normalizer.media.stills import NAMES, picture_sizes, png_output, stills_chains, stills_outputs
 
 AUDIO_RATE: Final = 48000
 _AUDIO_BITRATE: Final = "192k"
@@ -22,11 +25,6 @@ _TO_RGB: Final = "in_color_matrix=bt709:in_range=tv"
 HIGH_DEFINITION: Final = "high_definition.mp4"
 LOW_DEFINITION: Final = "low_definition.mp4"
 TILE: Final = "tile.png"
-FIRST_FRAME: Final = "first_frame.png"
-
-# Level 3 with a predictor for each row is as small as zlib's default without one to within 5 %, in half the time.
-PNG_ENCODER: Final = ("-c:v", "png", "-compression_level", "3", "-pred", "mixed")
-
 
 # A line on stdout for each frame that is encoded: its number, from 0. `-progress` would be silent until every output
 # has its header, and that of the contact sheet comes with the last frame.
@@ -42,14 +40,14 @@ class Command:
 
 
 def movie_command(plan: MoviePlan, source: Path, limits: Limits) -> Command:
-    """One pass from the source to both movies and the contact sheet.
+    """One pass from the source to both movies, the pictures of the first frame and the contact sheet.
 
-    Without movies (the source serves as it came) the pass makes the contact sheet and the first frame, and counts
-    frames on the way. The log says how many frames were decoded (at `verbose`), and stdout counts those that left the
-    first output (`COUNTING`).
+    Without movies (the source serves as it came) the pass counts the frames on the way. The log says how many frames
+    were decoded (at `verbose`), and stdout counts those that left the first output (`COUNTING`).
     """
     movies = [(name, h264) for name, h264 in _movies(plan) if h264 is not None]
-    graph = _graph(plan, movies)
+    sizes = picture_sizes(plan.still, limits)
+    graph = _graph(plan, movies, sizes)
     outputs: list[str] = []
     arguments = ["-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "level+verbose", "-copyts"]
     arguments += _source(plan, source, limits)
@@ -59,11 +57,8 @@ def movie_command(plan: MoviePlan, source: Path, limits: Limits) -> Command:
         outputs.append(name)
     if not movies:
         arguments += ["-map", "[count]", "-fps_mode", "passthrough", *COUNTING, "-f", "null", "-"]
-        arguments += _picture_output("[first]", FIRST_FRAME)
-        outputs.append(FIRST_FRAME)
-    arguments += _picture_output("[tile]", TILE)
-    outputs.append(TILE)
-    return Command(tuple(arguments), tuple(outputs))
+    arguments += [*stills_outputs(sizes), *png_output("[tile]", TILE, "rgb24")]
+    return Command(tuple(arguments), (*outputs, *(NAMES[kind] for kind in sizes), TILE))
 
 
 def _movies(plan: MoviePlan) -> tuple[tuple[str, H264 | None], ...]:
@@ -75,19 +70,19 @@ def _source(plan: MoviePlan, source: Path, limits: Limits) -> list[str]:
     return [*CONFINED, "-max_pixels", str(limits.max_pixels), *threads, "-i", f"file:{source}"]
 
 
-def _graph(plan: MoviePlan, movies: list[tuple[str, H264]]) -> str:
+def _graph(plan: MoviePlan, movies: list[tuple[str, H264]], sizes: dict[ObjectKind, Size]) -> str:
     head = [*_deinterlace(plan), *_timing(plan), *_composite(plan), *_canvas(plan)]
     chains = []
     if not movies:
-        head.append("split=3[count][frames][cells]")
-        chains.append(f"[frames]trim=end_frame=1,scale={_TO_RGB},format=rgba[first]")
+        head.append("split=3[count][cells][still]")
     elif plan.highdef is None:
-        head += [_scale_to(movies[0][1].size), "split=2[v0][cells]"]
+        head += [_scale_to(movies[0][1].size), "split=3[v0][cells][still]"]
     else:
-        head.append("split=2[v0][less]")
+        head.append("split=3[v0][less][still]")
         # The contact sheet is scaled from low definition: a quarter of the pixels.
         chains.append(f"[less]{_scale_to(movies[1][1].size)},split=2[v1][cells]")
     chains.insert(0, f"[0:{plan.video.index}]{','.join(head)}")
+    chains += stills_chains(f"[still]trim=end_frame=1,scale={_TO_RGB},format=rgba", plan.still, sizes)
     chains.append(_tile(plan))
     if movies:
         chains.append(_audio(plan, len(movies)))
@@ -189,7 +184,3 @@ def _movie_output(plan: MoviePlan, h264: H264, number: int, limits: Limits, name
         *("-c:a", "aac", "-b:a", _AUDIO_BITRATE),
         *("-movflags", "+faststart", "-f", "mp4", name),
     ]
-
-
-def _picture_output(pad: str, name: str) -> list[str]:
-    return ["-map", pad, "-frames:v", "1", *PNG_ENCODER, "-update", "1", "-f", "image2", name]

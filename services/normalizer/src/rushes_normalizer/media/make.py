@@ -19,11 +19,12 @@ from rushes_normalizer.media.defaults import EncodingDefaults
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.picture_header import read_picture_header
-from rushes_normalizer.media.pictures import NAMES, PictureSource, first_frame, picture_command, picture_sizes
+from rushes_normalizer.media.pictures import PictureSource, picture_command
 from rushes_normalizer.media.plan import MoviePlan, Size, plan_movie
 from rushes_normalizer.media.probe import probe
 from rushes_normalizer.media.process import ChildError, run
 from rushes_normalizer.media.stages import Progress, Report, Stage
+from rushes_normalizer.media.stills import NAMES, picture_sizes
 from rushes_normalizer.media.tools import Tools
 from rushes_normalizer.media.verify import check_decoded, verify_by_decoding, verify_movie, verify_pictures
 
@@ -104,16 +105,12 @@ async def make_movie(
     plan = plan_movie(facts, encoding, defaults, limits)
     await _encode(tools, plan, source, scratch, limits, report)
 
-    report.at(Stage.PICTURES)
+    report.at(Stage.VERIFYING)
     movies = _movies(plan, scratch)
-    picture_source = (
-        PictureSource(movies[0].path, "mp4", _size_of(movies[0], plan), ours=True)
-        if movies
-        else first_frame(scratch, plan.canvas)
-    )
-    tile = MadeOutput(ObjectKind.TILE, scratch / command.TILE)
-    pictures, *_ = await _all(
-        _make_pictures(tools, picture_source, {tile.path: plan.tile.size}, scratch, limits, report, False),
+    sizes = picture_sizes(plan.still, limits)
+    pictures = {scratch / NAMES[kind]: size for kind, size in sizes.items()}
+    await _all(
+        verify_pictures({**pictures, scratch / command.TILE: plan.tile.size}),
         *(verify_movie(tools, movie.path, _size_of(movie, plan), plan, scratch, limits) for movie in movies),
         *(
             verify_by_decoding(
@@ -125,7 +122,8 @@ async def make_movie(
     if not movies:
         movies = [MadeOutput(ObjectKind.HIGH_DEFINITION, source)]
     report.at(Stage.VERIFYING, 1.0)
-    return Made((*movies, *pictures, tile), _facts_of(plan, picture_source.size))
+    stills = (MadeOutput(kind, scratch / NAMES[kind]) for kind in sizes)
+    return Made((*movies, *stills, MadeOutput(ObjectKind.TILE, scratch / command.TILE)), _facts_of(plan))
 
 
 async def make_picture(
@@ -152,7 +150,7 @@ async def make_picture(
     report.at(Stage.PROBING)
     upload = _look_at_picture(source, limits)
     report.at(Stage.PICTURES)
-    pictures = await _make_pictures(tools, upload, {}, scratch, limits, report, keep_original)
+    pictures = await _make_pictures(tools, upload, scratch, limits, report, keep_original)
     report.at(Stage.VERIFYING, 1.0)
     size = upload.size
     return Made(tuple(pictures), MediaFacts(size.width, size.height, 0.0, "", 1, "", 0, 0))
@@ -205,37 +203,28 @@ def _look_at_picture(source: Path, limits: Limits) -> PictureSource:
             f"the limit is {limits.max_side} a side and {limits.max_pixels} pixels"
         )
         raise MediaError(FailureCode.LIMITS_EXCEEDED, msg)
-    return PictureSource(source, header.demuxer, size, ours=False)
+    return PictureSource(source, header.demuxer, size)
 
 
 async def _make_pictures(
-    tools: Tools,
-    source: PictureSource,
-    made_before: dict[Path, Size],
-    scratch: Path,
-    limits: Limits,
-    report: Report,
-    keep_original: bool,
+    tools: Tools, source: PictureSource, scratch: Path, limits: Limits, report: Report, keep_original: bool
 ) -> list[MadeOutput]:
     sizes = picture_sizes(source.size, limits, keep_original=keep_original)
     arguments = picture_command(source, sizes, limits).arguments
     try:
         await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits)
     except ChildError as failed:
-        otherwise = FailureCode.INTERNAL if source.ours else FailureCode.CORRUPT
-        raise blame(failed, "making the pictures", otherwise=otherwise) from failed
+        raise blame(failed, "making the pictures", otherwise=FailureCode.CORRUPT) from failed
     report.at(Stage.VERIFYING)
-    outputs = [MadeOutput(kind, scratch / NAMES[kind]) for kind in sizes]
-    wanted = {scratch / NAMES[kind]: size for kind, size in sizes.items()}
-    await verify_pictures(tools, {**made_before, **wanted}, scratch, limits)
-    return outputs
+    await verify_pictures({scratch / NAMES[kind]: size for kind, size in sizes.items()})
+    return [MadeOutput(kind, scratch / NAMES[kind]) for kind in sizes]
 
 
-def _facts_of(plan: MoviePlan, size: Size) -> MediaFacts:
+def _facts_of(plan: MoviePlan) -> MediaFacts:
     source_rate = plan.video.cadence.rate
     return MediaFacts(
-        width=size.width,
-        height=size.height,
+        width=plan.still.width,
+        height=plan.still.height,
         duration_seconds=float(plan.duration),
         fps=f"{plan.rate.numerator}/{plan.rate.denominator}",
         frame_count=plan.frame_count,
@@ -245,11 +234,11 @@ def _facts_of(plan: MoviePlan, size: Size) -> MediaFacts:
     )
 
 
-async def _all(first: Coroutine[Any, Any, list[MadeOutput]], *others: Coroutine[Any, Any, None]) -> list[Any]:
+async def _all(*works: Coroutine[Any, Any, None]) -> None:
     """Run all at once; when one fails the others are cancelled and awaited, and its own error goes on."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in (first, *others)]
+            for work in works:
+                group.create_task(work)
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -103,6 +103,12 @@ class MoviePlan:
         return self.retiming.frame_count
 
     @property
+    def still(self) -> Size:
+        """Size of the frame that the pictures show: that of the best movie, or of the canvas if none is made."""
+        best = self.highdef or self.lowdef
+        return best.size if best else self.canvas
+
+    @property
     def duration(self) -> Fraction:
         """Seconds of each output movie."""
         return self.frame_count / self.rate

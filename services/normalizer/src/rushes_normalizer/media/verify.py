@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +16,8 @@ from rushes_normalizer.media.blame import blame, clean
 from rushes_normalizer.media.command import COUNTING
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.picture_header import read_picture_header
 from rushes_normalizer.media.plan import MoviePlan, Size
+from rushes_normalizer.media.png import DamagedPngError, check_png
 from rushes_normalizer.media.process import ChildError, ChildLog, run
 from rushes_normalizer.media.tools import Tools
 
@@ -106,7 +107,21 @@ async def verify_by_decoding(
         MediaError: `verification_failed`.
     """
     argv = [str(tools.ffmpeg), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+verbose", "-xerror"]
-    argv += ["-err_detect", "explode", "-i", path.name, "-map", "0:v:0", *COUNTING, "-f", "null", "-"]
+    # The loop filter repairs edges and reads nothing: without it decoding finds the same faults in less time.
+    argv += [
+        "-err_detect",
+        "explode",
+        "-skip_loop_filter",
+        "all",
+        "-i",
+        path.name,
+        "-map",
+        "0:v:0",
+        *COUNTING,
+        "-f",
+        "null",
+        "-",
+    ]
     try:
         log = await run(argv, scratch=scratch, limits=limits, on_line=on_line)
     except ChildError as failed:
@@ -117,27 +132,20 @@ async def verify_by_decoding(
         raise MediaError(FailureCode.VERIFICATION_FAILED, msg)
 
 
-async def verify_pictures(tools: Tools, pictures: dict[Path, Size], scratch: Path, limits: Limits) -> None:
-    """Each PNG has its size and decodes to its end.
+async def verify_pictures(pictures: Mapping[Path, Size]) -> None:
+    """Each PNG has its size and can be read to its end.
 
     Raises:
         MediaError: `verification_failed`.
     """
     for path, size in pictures.items():
-        with path.open("rb") as file:
-            found = read_picture_header(file.read(64)).size
+        try:
+            found = await asyncio.to_thread(check_png, path)
+        except DamagedPngError as damaged:
+            raise MediaError(FailureCode.VERIFICATION_FAILED, f"{path.name}: {damaged}") from None
         if found != size:
             msg = f"{path.name} is {found.width}x{found.height}, not {size.width}x{size.height}"
             raise MediaError(FailureCode.VERIFICATION_FAILED, msg)
-    argv = [str(tools.ffmpeg), "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-xerror"]
-    for path in pictures:
-        argv += ["-err_detect", "explode", "-f", "png_pipe", "-i", path.name]
-    for number in range(len(pictures)):
-        argv += ["-map", f"{number}:v:0"]
-    try:
-        await run([*argv, "-f", "null", "-"], scratch=scratch, limits=limits)
-    except ChildError as failed:
-        raise _unverified(failed, "decoding the pictures") from failed
 
 
 def _unverified(failed: ChildError, doing: str) -> MediaError:
