@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rushes_normalizer.media.allowlists import CONFINED
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import H264, MoviePlan, Size
-from rushes_normalizer.media.probe import CONFINED
 
 AUDIO_RATE: Final = 48000
 _AUDIO_BITRATE: Final = "192k"

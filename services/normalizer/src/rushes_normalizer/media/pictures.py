@@ -9,6 +9,7 @@ from typing import Final
 
 from rushes_schemas.outputs import ObjectKind
 
+from rushes_normalizer.media.allowlists import CONTAINERS, PICTURE_FORMATS, confined_to
 from rushes_normalizer.media.command import FIRST_FRAME, PNG_ENCODER, Command
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import Size
@@ -72,7 +73,7 @@ def picture_command(source: PictureSource, sizes: dict[ObjectKind, Size], limits
     chains = [f"[0:v:0]{matrix}format=rgba,split={len(sizes)}{labels}"]
     outputs: list[str] = []
     arguments = ["-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "level+info", "-xerror"]
-    arguments += ["-protocol_whitelist", "file", "-f", source.demuxer, "-max_pixels", str(limits.max_pixels)]
+    arguments += [*confined_to((*CONTAINERS, *PICTURE_FORMATS)), "-f", source.demuxer, "-max_pixels", str(limits.max_pixels)]
     arguments += ["-err_detect", "explode", "-threads", "1", "-i", f"file:{source.path}"]
     for kind, size in sizes.items():
         label = _LABELS[kind]
