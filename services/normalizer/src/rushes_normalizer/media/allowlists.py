@@ -41,7 +41,8 @@ PICTURE_FORMATS: Final = ("png_pipe", "jpeg_pipe", "gif")
 _DELIVERY: Final = ("h264", "hevc", "av1", "vp8", "vp9", "theora", "mpeg1video", "mpeg2video", "mpeg4", "h263", "flv1")
 _WINDOWS: Final = ("wmv1", "wmv2", "wmv3", "vc1", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3")
 _EDITING: Final = ("prores", "dnxhd", "cfhd", "dvvideo", "mjpeg", "mjpegb", "jpeg2000", "hap", "qtrle", "svq3")
-_LOSSLESS: Final = ("rawvideo", "v210", "v308", "v408", "v410", "r10k", "r210", "yuv4", "ffv1", "huffyuv", "ffvhuff", "utvideo")  # fmt: skip
+_UNCOMPRESSED: Final = ("rawvideo", "v210", "v308", "v408", "v410", "r10k", "r210", "yuv4")
+_LOSSLESS: Final = ("ffv1", "huffyuv", "ffvhuff", "utvideo")
 _PICTURES: Final = ("png", "apng", "gif", "exr", "dpx", "tiff", "targa", "bmp", "webp")
 _SOUND: Final = (
     *("aac", "aac_latm", "mp1", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "mlp"),
@@ -53,10 +54,15 @@ _SOUND: Final = (
     *("pcm_s16le_planar", "pcm_s16be_planar", "pcm_s24le_planar", "pcm_s32le_planar"),
 )
 # Not shown, but ffprobe refuses a whole file for a subtitle that it may not open.
-_SUBTITLES: Final = ("mov_text", "subrip", "ass", "text", "webvtt", "eia_608", "dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle")  # fmt: skip
+_SUBTITLES: Final = (
+    *("mov_text", "subrip", "ass", "text", "webvtt", "eia_608"),
+    *("dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle"),
+)
 
 # Names of codecs, as ffprobe tells them.
-CODECS: Final = frozenset((*_DELIVERY, *_WINDOWS, *_EDITING, *_LOSSLESS, *_PICTURES, *_SOUND, *_SUBTITLES))
+CODECS: Final = frozenset(
+    (*_DELIVERY, *_WINDOWS, *_EDITING, *_UNCOMPRESSED, *_LOSSLESS, *_PICTURES, *_SOUND, *_SUBTITLES)
+)
 # Decoders of these codecs that go by another name.
 _OTHER_NAMES: Final = (
     *("libdav1d", "libaom-av1", "libvpx", "libvpx-vp9", "flv", "msmpeg4", "mpegvideo"),

@@ -37,7 +37,9 @@ _WORDS: Final = (
 )
 # Lines that say only that something went wrong.
 _EMPTY_WORDS: Final = ("Conversion failed", "Error opening input files", "Task finished with error", "Terminating")
-_CRASHES: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS})
+_CRASHES: Final = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS}
+)
 # ffmpeg takes the signal of too much processor time for a wish to stop; nothing of a source is in such a line.
 _STOPPED_FOR_TIME: Final = re.compile(rf"^\[info\] Exiting normally, received signal {signal.SIGXCPU:d}\.")
 _NOT_ALLOWED: Final = re.compile(r"Codec \(([\w-]+)\) not on whitelist")
@@ -56,22 +58,14 @@ def blame(failed: ChildError, doing: str, *, otherwise: FailureCode = FailureCod
         doing: what the child was for: `"the encode"`.
         otherwise: the code when its words are none that we know.
     """
-    said, limits = quote(failed.log), failed.limits
-    if failed.timeout is not None:
-        return MediaError(FailureCode.TIMEOUT, f"{doing} took longer than its limit of {failed.timeout:.0f} s")
-    if failed.returncode == launcher.FAILED:
-        return MediaError(FailureCode.INTERNAL, f"{doing} could not be started in the sandbox: {said}")
-    if failed.returncode == -signal.SIGXCPU or any(_STOPPED_FOR_TIME.match(line) for line in failed.log.last):
-        msg = f"{doing} used more processor time than the limit of {limits.max_cpu_seconds} s"
-        return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
+    error = _stopped(failed, doing)
+    if error is not None:
+        return error
+    said = quote(failed.log)
     if failed.returncode < 0:
         number = -failed.returncode
-        name = signal.Signals(number).name
-        if number == signal.SIGXFSZ:
-            msg = f"{doing} wrote a file larger than the limit of {limits.max_output_bytes} bytes"
-            return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
         code = FailureCode.CORRUPT if number in _CRASHES else FailureCode.INTERNAL
-        return MediaError(code, f"{doing} ended by {name}; ffmpeg said: {said}")
+        return MediaError(code, f"{doing} ended by {signal.Signals(number).name}; ffmpeg said: {said}")
     lines = failed.log.complaints
     refused = next((match.group(1) for line in lines if (match := _NOT_ALLOWED.search(line))), None)
     if refused is not None:
@@ -80,9 +74,26 @@ def blame(failed: ChildError, doing: str, *, otherwise: FailureCode = FailureCod
         line = next((line for line in lines if words in line), None)
         if line is not None:
             if words in _OUT_OF_MEMORY:
-                doing = f"{doing} needed more than the limit of {limits.max_memory_bytes} bytes of memory: it"
+                doing = f"{doing}, which may use {failed.limits.max_memory_bytes} bytes of memory,"
             return MediaError(code, f"{doing} failed; ffmpeg said: {clean(line)}")
     return MediaError(otherwise, f"{doing} failed with code {failed.returncode}; ffmpeg said: {said}")
+
+
+def _stopped(failed: ChildError, doing: str) -> MediaError | None:
+    """The error of a child that passed a limit of time or room, or that never became its program."""
+    limits = failed.limits
+    if failed.timeout is not None:
+        return MediaError(FailureCode.TIMEOUT, f"{doing} took longer than its limit of {failed.timeout:g} s")
+    if failed.returncode == launcher.FAILED:
+        msg = f"{doing} could not be started in the sandbox: {quote(failed.log)}"
+        return MediaError(FailureCode.INTERNAL, msg)
+    if failed.returncode == -signal.SIGXCPU or any(_STOPPED_FOR_TIME.match(line) for line in failed.log.last):
+        msg = f"{doing} used more processor time than the limit of {limits.max_cpu_seconds} s"
+        return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
+    if failed.returncode == -signal.SIGXFSZ:
+        msg = f"{doing} wrote a file larger than the limit of {limits.max_output_bytes} bytes"
+        return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
+    return None
 
 
 def quote(log: ChildLog) -> str:

@@ -73,7 +73,13 @@ def picture_command(source: PictureSource, sizes: dict[ObjectKind, Size], limits
     chains = [f"[0:v:0]{matrix}format=rgba,split={len(sizes)}{labels}"]
     outputs: list[str] = []
     arguments = ["-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "level+info", "-xerror"]
-    arguments += [*confined_to((*CONTAINERS, *PICTURE_FORMATS)), "-f", source.demuxer, "-max_pixels", str(limits.max_pixels)]
+    arguments += [
+        *confined_to((*CONTAINERS, *PICTURE_FORMATS)),
+        "-f",
+        source.demuxer,
+        "-max_pixels",
+        str(limits.max_pixels),
+    ]
     arguments += ["-err_detect", "explode", "-threads", "1", "-i", f"file:{source.path}"]
     for kind, size in sizes.items():
         label = _LABELS[kind]

@@ -56,17 +56,17 @@ class ChildError(Exception):
     Attributes:
         returncode: a negative one is the signal that ended it.
         log: what it said.
-        limits: what it might have used.
+        limits: what it might have used; the defaults if they are not given.
         timeout: the seconds after which it was ended for being too slow; None if it was not.
     """
 
     def __init__(
-        self, returncode: int, log: ChildLog, limits: Limits = Limits(), *, timeout: float | None = None
+        self, returncode: int, log: ChildLog, limits: Limits | None = None, *, timeout: float | None = None
     ) -> None:
         super().__init__(f"ended with code {returncode}")
         self.returncode = returncode
         self.log = log
-        self.limits = limits
+        self.limits = limits or Limits()
         self.timeout = timeout
 
 

@@ -28,6 +28,12 @@ class Mechanisms:
     landlock_abi: int
     seccomp: bool
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Names of those that are not there."""
+        there = {"Landlock": self.landlock_abi > 0, "seccomp": self.seccomp}
+        return tuple(name for name, is_there in there.items() if not is_there)
+
 
 @dataclass(frozen=True)
 class Launch:

@@ -109,7 +109,9 @@ def _filter(libc: ctypes.CDLL, program: bytes) -> None:
 
     installed = Program(len(program) // 8, program)
     _check(
-        libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(installed), *[ctypes.c_ulong()] * 2),
+        libc.prctl(
+            _PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(installed), *[ctypes.c_ulong()] * 2
+        ),
         "seccomp",
     )
 
