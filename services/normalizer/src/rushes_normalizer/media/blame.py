@@ -40,8 +40,6 @@ _EMPTY_WORDS: Final = ("Conversion failed", "Error opening input files", "Task f
 _CRASHES: Final = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS}
 )
-# ffmpeg takes the signal of too much processor time for a wish to stop; nothing of a source is in such a line.
-_STOPPED_FOR_TIME: Final = re.compile(rf"^\[info\] Exiting normally, received signal {signal.SIGXCPU:d}\.")
 _NOT_ALLOWED: Final = re.compile(r"Codec \(([\w-]+)\) not on whitelist")
 # "[mov,mp4 @ 0x55a1] [error] ": who says it, where in memory, how loud.
 _PREFIX: Final = re.compile(r"^(\[[^\]]*\] ?)+")
@@ -87,7 +85,7 @@ def _stopped(failed: ChildError, doing: str) -> MediaError | None:
     if failed.returncode == launcher.FAILED:
         msg = f"{doing} could not be started in the sandbox: {quote(failed.log)}"
         return MediaError(FailureCode.INTERNAL, msg)
-    if failed.returncode == -signal.SIGXCPU or any(_STOPPED_FOR_TIME.match(line) for line in failed.log.last):
+    if failed.returncode == -signal.SIGXCPU:
         msg = f"{doing} used more processor time than the limit of {limits.max_cpu_seconds} s"
         return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
     if failed.returncode == -signal.SIGXFSZ:

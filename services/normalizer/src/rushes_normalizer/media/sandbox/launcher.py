@@ -62,7 +62,7 @@ def main() -> None:
             _check(libc.syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_long(ruleset), ctypes.c_long(0)), "Landlock")
             os.close(ruleset)
         if syscall_filter:
-            _filter(libc, _execve_only_of(execve, ctypes.addressof(path)) + syscall_filter)
+            _filter(libc, execve_only_of(execve, ctypes.addressof(path)) + syscall_filter)
     arguments = (ctypes.c_char_p * (len(command) + 1))(*map(os.fsencode, command), None)
     environment = [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
     libc.execve(path, arguments, (ctypes.c_char_p * (len(environment) + 1))(*environment, None))
@@ -83,7 +83,7 @@ def _renounce(libc: ctypes.CDLL) -> None:
     _check(libc.capset(header, bytes(24)), "capabilities")
 
 
-def _execve_only_of(number: int, address: int) -> bytes:
+def execve_only_of(number: int, address: int) -> bytes:
     """The beginning of a filter: `execve` of the path at this very address, or death.
 
     Only the launcher has that path in its memory: the program it becomes gets a new, empty one, does not know the

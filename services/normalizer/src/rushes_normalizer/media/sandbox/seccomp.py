@@ -11,7 +11,7 @@ import errno
 import struct
 from typing import Final
 
-from rushes_normalizer.media.sandbox.syscalls import CLONE, CLONE3, EXECVE, MACHINES, PRLIMIT64, REFUSED
+from rushes_normalizer.media.sandbox.syscalls import CLONE, CLONE3, EXECVE, MACHINES, PRLIMIT64, REFUSED, RT_SIGACTION
 
 # linux/bpf_common.h and linux/seccomp.h
 _LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
@@ -27,6 +27,9 @@ _CALL: Final = 0
 _ARCHITECTURE: Final = 4
 _FIRST_ARGUMENT: Final = 16
 
+# The same on both machines.
+_SIGXCPU: Final = 24
+_SIGXFSZ: Final = 25
 _CLONE_THREAD: Final = 0x00010000  # linux/sched.h
 
 
@@ -56,14 +59,23 @@ def filter_program(machine: str) -> bytes:
     program += _refuse(CLONE3[column], errno.ENOSYS)
     program += [
         # Threads, no processes.
-        _instruction(_IF_EQUAL, CLONE[column], no=3),
+        _instruction(_IF_EQUAL, CLONE[column], no=4),
         _instruction(_LOAD, _FIRST_ARGUMENT),
-        _instruction(_IF_ANY_BIT, _CLONE_THREAD, yes=5),
+        _instruction(_IF_ANY_BIT, _CLONE_THREAD, yes=1),
         _instruction(_RETURN, _FAIL_WITH | errno.EPERM),
+        _instruction(_RETURN, _ALLOW),
         # Its own limits may be read, and lowered; those of another process may not.
-        _instruction(_IF_EQUAL, PRLIMIT64[column], no=3),
+        _instruction(_IF_EQUAL, PRLIMIT64[column], no=4),
         _instruction(_LOAD, _FIRST_ARGUMENT),
         _instruction(_IF_EQUAL, 0, yes=1),
+        _instruction(_RETURN, _FAIL_WITH | errno.EPERM),
+        _instruction(_RETURN, _ALLOW),
+        # A passed limit of processor time or file size is death by a signal of its own: ffmpeg would take the one for
+        # a wish to stop, and end as if by an error.
+        _instruction(_IF_EQUAL, RT_SIGACTION[column], no=4),
+        _instruction(_LOAD, _FIRST_ARGUMENT),
+        _instruction(_IF_EQUAL, _SIGXCPU, yes=1),
+        _instruction(_IF_EQUAL, _SIGXFSZ, no=1),
         _instruction(_RETURN, _FAIL_WITH | errno.EPERM),
         _instruction(_RETURN, _ALLOW),
     ]

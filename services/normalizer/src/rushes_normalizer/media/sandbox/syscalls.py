@@ -33,6 +33,7 @@ CLONE: Final = (56, 220)
 CLONE3: Final = (435, 435)
 EXECVE: Final = (59, 221)
 PRLIMIT64: Final = (302, 261)
+RT_SIGACTION: Final = (13, 134)
 
 REFUSED: Final[dict[str, Numbers]] = {
     # The network, and sockets of any kind.
