@@ -66,7 +66,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "list a folder elsewhere": lambda: os.listdir(ELSEWHERE),
     "write a file elsewhere": lambda: write(ELSEWHERE / "secret", os.O_WRONLY),
     "make a file elsewhere": lambda: write(ELSEWHERE / "new", os.O_WRONLY | os.O_CREAT),
-    "remove a file elsewhere": lambda: (ELSEWHERE / "victim").unlink(),
+    "remove a file elsewhere": (ELSEWHERE / "victim").unlink,
     "write its input": lambda: write(ELSEWHERE / "input", os.O_WRONLY),
     "make a link in scratch": lambda: os.symlink("/etc/passwd", "link"),
     "signal the parent by its thread": lambda: checked(LIBC.tgkill(PARENT, PARENT, 0)),

@@ -247,7 +247,7 @@ except OSError as error:
     assert lines == [f"{errno.EMFILE} True"]
 
 
-async def test_a_program_that_cannot_start_blames_no_movie(tmp_path: Path) -> None:
+def test_a_program_that_cannot_start_blames_no_movie(tmp_path: Path) -> None:
     script = tmp_path / "ffmpeg"
     script.write_text("no program at all")
     policy = policy_for(script, [], tmp_path)
