@@ -40,7 +40,7 @@ def vfork_and_exec() -> None:
 
 def connect() -> None:
     # Without `socket`, whose refusal would hide that of `connect`: on a descriptor that is none.
-    checked(LIBC.connect(1, (ctypes.c_char * 16)(2, 0), 16))
+    checked(LIBC.connect(1, bytes(16), 16))
 
 
 def reach_a_server() -> None:

@@ -27,6 +27,10 @@ def verdict(program: bytes, machine: str, number: int, first: int = 0, architect
     data = struct.pack("=IIQQ", number, arch, 0, first) + bytes(40)
     instructions = list(struct.iter_unpack("=HBBI", program))
     loaded, at = 0, 0
+    code: int
+    yes: int
+    no: int
+    value: int
     while True:
         code, yes, no, value = instructions[at]
         at += 1
