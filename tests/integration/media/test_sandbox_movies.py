@@ -14,7 +14,6 @@ from rushes_normalizer.media.allowlists import CODECS
 from rushes_normalizer.media.blame import blame
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.make import make_picture
 from rushes_normalizer.media.process import ChildError, run
 from rushes_schemas.encoding import Encoding
 from rushes_schemas.failures import FailureCode
@@ -207,19 +206,6 @@ async def test_the_sound_that_studios_send_is_read(tmp_path: Path, codec: str) -
     tone = ("-f", "lavfi", "-i", "sine=duration=0.2:sample_rate=48000")
     source = movie(tmp_path / "a.mkv", *X264, "-c:a", codec, "-ac", "2", frames=5, inputs=tone)
     assert (await make(source)).facts.frame_count == 5
-
-
-async def test_an_uploaded_picture_is_read_under_the_same_lists(tmp_path: Path) -> None:
-    """A JPEG by its first bytes that a demuxer takes for something else is decoded by nothing but its own decoder."""
-    source = movie(tmp_path / "a.jpg", "-frames:v", "1", "-c:v", "magicyuv", "-f", "image2")
-    source.write_bytes(b"\xff\xd8\xff\xc0\x00\x11\x08\x00\xb4\x01\x40\x03" + source.read_bytes())
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    with pytest.raises(MediaError) as caught:
-        await make_picture(
-            tools(), source, scratch, keep_original=False, limits=Limits(), progress=lambda _stage, _fraction: None
-        )
-    assert caught.value.code is FailureCode.CORRUPT
 
 
 async def test_more_streams_than_allowed_are_refused_by_number(tmp_path: Path) -> None:
