@@ -13,6 +13,7 @@ from rushes_embedded.apache_kafka import ApacheKafka
 from rushes_embedded.broker import Broker
 from rushes_embedded.kafka_jars import find_apache_kafka
 from rushes_embedded.stack import Stack
+from rushes_normalizer.media.sandbox.mechanisms import mechanisms
 from rushes_normalizer.media.tools import find_tools
 
 from tests.world import World
@@ -21,12 +22,15 @@ BROKERS = ["embedded"] if find_apache_kafka() else ["embedded", "apache-kafka"]
 
 
 def pytest_report_header() -> str:
-    """Which broker and which ffmpeg this run uses."""
+    """Which broker and which ffmpeg this run uses, and what of the sandbox its kernel enforces."""
     missing = find_apache_kafka()
     kafka = f"without Apache Kafka ({missing}): its tests are left out" if missing else "and Apache Kafka"
     tools = find_tools()
+    sandbox = mechanisms()
+    confined = f"Landlock {sandbox.landlock_abi or 'lacking'}, seccomp {'there' if sandbox.seccomp else 'lacking'}"
     return (
-        f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, ffprobe {tools.ffprobe_version}"
+        f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, "
+        f"ffprobe {tools.ffprobe_version}; sandbox: {confined}"
     )
 
 

@@ -71,7 +71,7 @@ FAILURES: Final[dict[FailureCode, FailureFacts]] = {
     ),
     FailureCode.UNSUPPORTED_CODEC: _permanent(
         "The movie uses a codec that cannot be read here; please export it as H.264 or ProRes.",
-        "ffmpeg has no decoder for the source's video stream.",
+        "ffmpeg has no decoder for the source's video or audio, or the codec is not one of those that are read.",
     ),
     FailureCode.CORRUPT: _permanent(
         "The uploaded file is damaged; please export and upload it again.",
@@ -79,11 +79,11 @@ FAILURES: Final[dict[FailureCode, FailureFacts]] = {
     ),
     FailureCode.LIMITS_EXCEEDED: _permanent(
         "The file is larger than what this studio accepts for review; please upload a smaller version.",
-        "The source passes a limit of size, resolution, duration or frame count; the message names it.",
+        "The source, or the work on it, passes a limit of size, length, memory or time; the message names it.",
     ),
     FailureCode.TIMEOUT: _permanent(
         "The file took too long to process; please upload a simpler or shorter version.",
-        "An attempt made no progress for the stall limit, or passed the limit for a whole attempt.",
+        "An attempt made no progress for the stall limit, or passed the limit for one ffmpeg or for a whole attempt.",
     ),
     FailureCode.VERIFICATION_FAILED: _permanent(
         "The review version could not be verified; please contact support.",

@@ -17,6 +17,7 @@ from rushes_runtime.wiring import run_roles
 from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.previews import SCHEMA
+from rushes_normalizer.sandbox_check import check_sandbox
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.workshop import PreviewWorkshop
 
@@ -30,6 +31,7 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
 
     Raises:
         ToolsError: ffmpeg or ffprobe is not good enough.
+        SandboxError: they would run unconfined, and the settings forbid it.
         InstanceMismatchError: database or store belong to another instance.
     """
     async with AsyncExitStack() as resources:
@@ -38,6 +40,8 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
         store = await resources.enter_async_context(open_store(settings.store))
         tools = find_tools(settings.ffmpeg, settings.ffprobe)
         log.info("tools", ffmpeg=tools.ffmpeg_version, ffprobe=tools.ffprobe_version, path=str(tools.ffmpeg))
+        if "worker" in roles:
+            await check_sandbox(tools, settings.limits(), required=settings.require_sandbox)
 
         def make_intakes(health: Health, wake: Callable[[], None]) -> list[Intake]:
             intake = Intake(

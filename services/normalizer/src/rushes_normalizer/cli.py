@@ -37,6 +37,7 @@ from rushes_normalizer import application, publish
 from rushes_normalizer.media.tools import ToolsError
 from rushes_normalizer.outcomes import follow_requests
 from rushes_normalizer.previews import SCHEMA
+from rushes_normalizer.sandbox_check import SandboxError
 from rushes_normalizer.selection import (
     AttentionFilter,
     RenormalizeSelection,
@@ -77,7 +78,7 @@ def run(
     settings = settings_or_exit(NormalizerSettings)
     try:
         run_async(application.run(settings, chosen))
-    except (ToolsError, InstanceMismatchError) as error:
+    except (ToolsError, SandboxError, InstanceMismatchError) as error:
         fail(str(error), 2)
 
 

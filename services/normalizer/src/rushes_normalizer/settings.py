@@ -41,7 +41,24 @@ class NormalizerSettings(RuntimeSettings):
     )
     max_duration: Seconds = Field(14_400, description="Seconds of the longest movie that is encoded.")
     max_frames: Annotated[int, Field(ge=1)] = Field(500_000, description="Frames of the longest movie.")
+    max_streams: Annotated[int, Field(ge=1)] = Field(100, description="Streams of one movie, of every kind.")
+    max_frame_hold: Seconds = Field(
+        60, description="Seconds that one frame may stand in a movie of variable rate; it is repeated at the output's."
+    )
     max_pixels: Annotated[int, Field(ge=4)] = Field(100_000_000, description="Pixels of the largest frame or picture.")
+    max_output_bytes: Annotated[int, Field(ge=1_000_000)] = Field(
+        107_374_182_400, description="Bytes of one file that an ffmpeg writes."
+    )
+    max_cpu_seconds: Annotated[int, Field(ge=1)] = Field(
+        86_400, description="Seconds of processor time of one ffmpeg, all its threads together."
+    )
+    timeout_floor: Seconds = Field(1800, description="Seconds that each ffmpeg gets, however short its movie is.")
+    timeout_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        120, description="Seconds that an ffmpeg gets for each second of a movie, if that is more."
+    )
+    require_sandbox: bool = Field(
+        False, description="Refuse to start workers where the kernel cannot confine ffmpeg (Landlock and seccomp)."
+    )
     ffmpeg: str | None = Field(None, description="Path of ffmpeg; default: the wheel's, else the PATH's.")
     ffprobe: str | None = Field(None, description="Path of ffprobe; default: the wheel's, else the PATH's.")
     ffmpeg_threads: Annotated[int, Field(ge=0, le=256)] = Field(
@@ -86,6 +103,12 @@ class NormalizerSettings(RuntimeSettings):
             max_pixels=self.max_pixels,
             max_duration_seconds=Fraction(self.max_duration),
             max_frames=self.max_frames,
+            max_streams=self.max_streams,
+            max_hold_seconds=Fraction(self.max_frame_hold),
             max_memory_bytes=self.ffmpeg_memory,
+            max_output_bytes=self.max_output_bytes,
+            max_cpu_seconds=self.max_cpu_seconds,
+            timeout_floor_seconds=self.timeout_floor,
+            timeout_per_second=self.timeout_per_second,
             threads=self.ffmpeg_threads,
         )

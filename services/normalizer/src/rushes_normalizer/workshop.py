@@ -159,6 +159,9 @@ class PreviewWorkshop:
     async def _make(self, row: PreviewRow, task: Task, progress: Progress, source: Path, scratch: Path) -> Made | None:
         progress.stalls_as = FailureCode.TIMEOUT
         limits = self._settings.limits()
+        # Beside the source, which ffmpeg may only read.
+        outputs = scratch / "outputs"
+        outputs.mkdir()
 
         def report(stage: Stage, fraction: float) -> None:
             progress.at(stage.value, 0.05 + 0.85 * fraction)
@@ -170,7 +173,7 @@ class PreviewWorkshop:
                 return await make_movie(
                     self._tools,
                     source,
-                    scratch,
+                    outputs,
                     encoding=Encoding.model_validate(wishes) if wishes else Encoding(),
                     defaults=self._settings.encoding_defaults(),
                     limits=limits,
@@ -180,7 +183,7 @@ class PreviewWorkshop:
                 return await make_picture(
                     self._tools,
                     source,
-                    scratch,
+                    outputs,
                     keep_original=stored_kind(row.source) is ObjectKind.ORIGINAL,
                     limits=limits,
                     progress=report,

@@ -10,16 +10,21 @@ from rushes_schemas.failures import FailureCode
 
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.process import ChildError, ChildLog
+from rushes_normalizer.media.sandbox import launcher
 
+_OUT_OF_MEMORY: Final = (
+    "Cannot allocate memory",
+    "malloc of size",
+    "Resource temporarily unavailable",  # no address space for a thread's stack
+    "Error while opening encoder",  # x264 says no more when memory ends
+)
 # Looked for in this order: the machine's troubles first, because ffmpeg follows them with complaints about data.
 _WORDS: Final = (
     ("No space left on device", FailureCode.OUT_OF_DISK),
     ("Disk quota exceeded", FailureCode.OUT_OF_DISK),
-    ("Cannot allocate memory", FailureCode.LIMITS_EXCEEDED),
-    ("malloc of size", FailureCode.LIMITS_EXCEEDED),
+    ("exceeds max_streams", FailureCode.LIMITS_EXCEEDED),
+    *((words, FailureCode.LIMITS_EXCEEDED) for words in _OUT_OF_MEMORY),
     ("exceeds specified max pixel count", FailureCode.LIMITS_EXCEEDED),
-    ("Resource temporarily unavailable", FailureCode.LIMITS_EXCEEDED),  # no address space for a thread's stack
-    ("Error while opening encoder", FailureCode.LIMITS_EXCEEDED),  # x264 says no more when memory ends
     ("File too large", FailureCode.LIMITS_EXCEEDED),
     ("Decoder not found", FailureCode.UNSUPPORTED_CODEC),
     ("Decoder (codec", FailureCode.UNSUPPORTED_CODEC),  # "Decoder (codec none) not found"
@@ -32,7 +37,10 @@ _WORDS: Final = (
 )
 # Lines that say only that something went wrong.
 _EMPTY_WORDS: Final = ("Conversion failed", "Error opening input files", "Task finished with error", "Terminating")
-_CRASHES: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+_CRASHES: Final = frozenset(
+    {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS}
+)
+_NOT_ALLOWED: Final = re.compile(r"Codec \(([\w-]+)\) not on whitelist")
 # "[mov,mp4 @ 0x55a1] [error] ": who says it, where in memory, how loud.
 _PREFIX: Final = re.compile(r"^(\[[^\]]*\] ?)+")
 _PATH: Final = re.compile(r"(file:)?/[^\s'\"]*/")
@@ -48,20 +56,42 @@ def blame(failed: ChildError, doing: str, *, otherwise: FailureCode = FailureCod
         doing: what the child was for: `"the encode"`.
         otherwise: the code when its words are none that we know.
     """
+    error = _stopped(failed, doing)
+    if error is not None:
+        return error
     said = quote(failed.log)
     if failed.returncode < 0:
         number = -failed.returncode
-        name = signal.Signals(number).name
-        if number == signal.SIGXFSZ:
-            return MediaError(FailureCode.LIMITS_EXCEEDED, f"{doing} wrote a file larger than the limit")
         code = FailureCode.CORRUPT if number in _CRASHES else FailureCode.INTERNAL
-        return MediaError(code, f"{doing} ended by {name}; ffmpeg said: {said}")
+        return MediaError(code, f"{doing} ended by {signal.Signals(number).name}; ffmpeg said: {said}")
     lines = failed.log.complaints
+    refused = next((match.group(1) for line in lines if (match := _NOT_ALLOWED.search(line))), None)
+    if refused is not None:
+        return MediaError(FailureCode.UNSUPPORTED_CODEC, f"the codec {refused} is not one of those that are read")
     for words, code in _WORDS:
         line = next((line for line in lines if words in line), None)
         if line is not None:
+            if words in _OUT_OF_MEMORY:
+                doing = f"{doing}, which may use {failed.limits.max_memory_bytes} bytes of memory,"
             return MediaError(code, f"{doing} failed; ffmpeg said: {clean(line)}")
     return MediaError(otherwise, f"{doing} failed with code {failed.returncode}; ffmpeg said: {said}")
+
+
+def _stopped(failed: ChildError, doing: str) -> MediaError | None:
+    """The error of a child that passed a limit of time or room, or that never became its program."""
+    limits = failed.limits
+    if failed.timeout is not None:
+        return MediaError(FailureCode.TIMEOUT, f"{doing} took longer than its limit of {failed.timeout:g} s")
+    if failed.returncode == launcher.FAILED:
+        msg = f"{doing} could not be started in the sandbox: {quote(failed.log)}"
+        return MediaError(FailureCode.INTERNAL, msg)
+    if failed.returncode == -signal.SIGXCPU:
+        msg = f"{doing} used more processor time than the limit of {limits.max_cpu_seconds} s"
+        return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
+    if failed.returncode == -signal.SIGXFSZ:
+        msg = f"{doing} wrote a file larger than the limit of {limits.max_output_bytes} bytes"
+        return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
+    return None
 
 
 def quote(log: ChildLog) -> str:

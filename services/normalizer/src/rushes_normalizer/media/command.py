@@ -8,9 +8,9 @@ from typing import Final
 
 from rushes_schemas.outputs import ObjectKind
 
+from rushes_normalizer.media.allowlists import CONFINED
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import H264, MoviePlan, Size
-from rushes_normalizer.media.probe import CONFINED
 from rushes_normalizer.media.stills import NAMES, picture_sizes, png_output, stills_chains, stills_outputs
 
 AUDIO_RATE: Final = 48000

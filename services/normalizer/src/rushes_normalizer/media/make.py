@@ -161,7 +161,14 @@ async def _encode(tools: Tools, plan: MoviePlan, source: Path, scratch: Path, li
     count = _counter(report, Stage.ENCODING, plan)
     arguments = movie_command(plan, source, limits).arguments
     try:
-        log = await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits, on_line=count)
+        log = await run(
+            [str(tools.ffmpeg), *arguments],
+            scratch=scratch,
+            limits=limits,
+            reads=[source],
+            duration=plan.duration,
+            on_line=count,
+        )
     except ChildError as failed:
         raise blame(failed, "the encode") from failed
     check_decoded(log, plan)
@@ -212,7 +219,7 @@ async def _make_pictures(
     sizes = picture_sizes(source.size, limits, keep_original=keep_original)
     arguments = picture_command(source, sizes, limits).arguments
     try:
-        await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits)
+        await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits, reads=[source.path])
     except ChildError as failed:
         raise blame(failed, "making the pictures", otherwise=FailureCode.CORRUPT) from failed
     report.at(Stage.VERIFYING)

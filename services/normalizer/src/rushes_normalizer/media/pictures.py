@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rushes_schemas.outputs import ObjectKind
 
+from rushes_normalizer.media.allowlists import CONTAINERS, PICTURE_FORMATS, confined_to
 from rushes_normalizer.media.command import Command
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import Size
@@ -31,7 +32,13 @@ class PictureSource:
 def picture_command(source: PictureSource, sizes: dict[ObjectKind, Size], limits: Limits) -> Command:
     """One call from the first frame of `source` to RGBA PNGs of `sizes`."""
     arguments = ["-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "level+info", "-xerror"]
-    arguments += ["-protocol_whitelist", "file", "-f", source.demuxer, "-max_pixels", str(limits.max_pixels)]
+    arguments += [
+        *confined_to((*CONTAINERS, *PICTURE_FORMATS)),
+        "-f",
+        source.demuxer,
+        "-max_pixels",
+        str(limits.max_pixels),
+    ]
     arguments += ["-err_detect", "explode", "-threads", "1", "-i", f"file:{source.path}"]
     arguments += ["-filter_complex", ";".join(stills_chains("[0:v:0]format=rgba", source.size, sizes))]
     arguments += stills_outputs(sizes)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from rushes_schemas.failures import FailureCode
 
+from rushes_normalizer.media.allowlists import CODECS, CONFINED
 from rushes_normalizer.media.blame import blame, cut_off
 from rushes_normalizer.media.cadence import cadence, untimed_cadence
 from rushes_normalizer.media.errors import MediaError
@@ -20,38 +21,9 @@ from rushes_normalizer.media.process import ChildError, run
 from rushes_normalizer.media.signature import looks_like_movie
 from rushes_normalizer.media.tools import Tools
 
-# The containers that are read. What is absent is absent on purpose: playlists and lists of files (hls, dash, concat,
-# sdp, image2) read other files or the network, and some demuxers (tty) take any text for a movie.
-CONTAINERS: Final = (
-    "mov,mp4,m4a,3gp,3g2,mj2",
-    "matroska,webm",
-    "avi",
-    "mxf",
-    "mpegts",
-    "mpeg",
-    "mpegvideo",
-    "m4v",
-    "h264",
-    "hevc",
-    "obu",
-    "ivf",
-    "mjpeg",
-    "flv",
-    "asf",
-    "ogg",
-    "nut",
-    "dv",
-    "gxf",
-    "gif",
-    "apng",
-    "yuv4mpegpipe",
-)
-# Reads from one local file and nothing else, whatever that file says.
-CONFINED: Final = ("-protocol_whitelist", "file", "-format_whitelist", ",".join(CONTAINERS))
-
 _HEADER_ENTRIES: Final = ":".join(
     (
-        "format=format_name",
+        "format=format_name,duration",
         "stream=index,codec_type,codec_name,width,height,sample_aspect_ratio,pix_fmt,field_order,"
         "color_range,color_space,color_transfer,color_primaries,r_frame_rate,avg_frame_rate,time_base,nb_frames,"
         "duration,channels,sample_rate,channel_layout",
@@ -81,10 +53,12 @@ async def probe(
     lines: list[str] = []
     argv = [*base, "-show_entries", _HEADER_ENTRIES, "-of", "json", f"file:{path}"]
     try:
-        await run(argv, scratch=scratch, limits=limits, on_line=lines.append)
+        await run(argv, scratch=scratch, limits=limits, reads=[path], on_line=lines.append)
     except ChildError as failed:
         raise _unreadable(failed, path) from failed
-    header = parse_header(json.loads("\n".join(lines)), tools.decoders)
+    answer = json.loads("\n".join(lines))
+    check_streams(answer, limits)
+    header = parse_header(answer, tools.decoders)
     check_size(header, limits)
 
     packets = Packets(limits.max_frames)
@@ -95,7 +69,14 @@ async def probe(
 
     argv = [*base, "-select_streams", str(header.index), "-show_entries", "packet=pts,dts,duration,size,flags"]
     try:
-        log = await run([*argv, "-of", "compact=p=0", f"file:{path}"], scratch=scratch, limits=limits, on_line=on_line)
+        log = await run(
+            [*argv, "-of", "compact=p=0", f"file:{path}"],
+            scratch=scratch,
+            limits=limits,
+            reads=[path],
+            duration=header.duration,
+            on_line=on_line,
+        )
     except ChildError as failed:
         raise blame(failed, "reading the source", otherwise=FailureCode.CORRUPT) from failed
     said = cut_off(log)
@@ -143,16 +124,16 @@ def parse_header(answer: dict[str, Any], decoders: frozenset[str]) -> Header:
         decoders: the codecs that ffmpeg can decode.
 
     Raises:
-        MediaError: `not_a_movie` without a video stream, `unsupported_codec` without a decoder for what was chosen,
-            `corrupt` where the stream has no size.
+        MediaError: `not_a_movie` without a video stream, `unsupported_codec` without an allowed decoder for what was
+            chosen, `corrupt` where the stream has no size.
     """
     streams: list[dict[str, Any]] = answer.get("streams", [])
     video = next((stream for stream in streams if _is_video(stream)), None)
     if video is None:
         raise MediaError(FailureCode.NOT_A_MOVIE, "the source has no video stream")
     codec = video.get("codec_name", "unknown")
-    if codec not in decoders:
-        raise MediaError(FailureCode.UNSUPPORTED_CODEC, f"ffmpeg has no decoder for the video codec {codec}")
+    if not _is_read(codec, decoders):
+        raise _unsupported("video", codec)
     width, height = int(video.get("width", 0)), int(video.get("height", 0))
     if width < 1 or height < 1:
         raise MediaError(FailureCode.CORRUPT, f"the video stream says it is {width}x{height}")
@@ -176,9 +157,20 @@ def parse_header(answer: dict[str, Any], decoders: frozenset[str]) -> Header:
         rates=tuple(rates),
         tick=_ratio(video.get("time_base")) or Fraction(1, 90000),
         frame_count=int(video["nb_frames"]) if str(video.get("nb_frames", "")).isdigit() else None,
-        duration=_seconds(video.get("duration")),
+        duration=_seconds(video.get("duration")) or _seconds(answer.get("format", {}).get("duration")),
         audio=_choose_audio(streams, decoders),
     )
+
+
+def check_streams(answer: dict[str, Any], limits: Limits) -> None:
+    """Refuse a file of more streams than a movie has: each costs memory in every look.
+
+    Raises:
+        MediaError: `limits_exceeded`.
+    """
+    streams = len(answer.get("streams", []))
+    if streams > limits.max_streams:
+        raise _exceeded("the source's number of streams", streams, limits.max_streams)
 
 
 def check_size(header: Header, limits: Limits) -> None:
@@ -296,10 +288,11 @@ def _is_video(stream: dict[str, Any]) -> bool:
 def _choose_audio(streams: Iterable[dict[str, Any]], decoders: frozenset[str]) -> AudioFacts | None:
     """The default audio stream, else the first, among those that can be decoded."""
     audio = [stream for stream in streams if stream.get("codec_type") == "audio"]
-    readable = [stream for stream in audio if stream.get("codec_name") in decoders and stream.get("channels")]
+    readable = [
+        stream for stream in audio if _is_read(stream.get("codec_name", ""), decoders) and stream.get("channels")
+    ]
     if audio and not readable:
-        codec = audio[0].get("codec_name", "unknown")
-        raise MediaError(FailureCode.UNSUPPORTED_CODEC, f"ffmpeg has no decoder for the audio codec {codec}")
+        raise _unsupported("audio", audio[0].get("codec_name", "unknown"))
     if not readable:
         return None
     chosen = next((stream for stream in readable if stream.get("disposition", {}).get("default")), readable[0])
@@ -310,6 +303,17 @@ def _choose_audio(streams: Iterable[dict[str, Any]], decoders: frozenset[str]) -
         sample_rate=int(chosen.get("sample_rate", 48000)),
         layout=_known(chosen.get("channel_layout")),
     )
+
+
+def _is_read(codec: str, decoders: frozenset[str]) -> bool:
+    return codec in CODECS and codec in decoders
+
+
+def _unsupported(kind: str, codec: str) -> MediaError:
+    reason = f"ffmpeg has no decoder for the {kind} codec {codec}"
+    if codec not in CODECS:
+        reason = f"the {kind} codec {codec} is not one of those that are read"
+    return MediaError(FailureCode.UNSUPPORTED_CODEC, reason)
 
 
 def _rotation(stream: dict[str, Any]) -> int:

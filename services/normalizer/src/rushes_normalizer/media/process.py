@@ -7,15 +7,17 @@ import contextlib
 import os
 import re
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from rushes_normalizer.media import launcher
 from rushes_normalizer.media.limits import Limits
+from rushes_normalizer.media.sandbox.confinement import confined, policy_for
+from rushes_normalizer.media.sandbox.mechanisms import mechanisms
+from rushes_normalizer.media.sandbox.policy import Bounds
 
 _LINE_LIMIT = 1024 * 1024
 _KEPT_LINES = 200
@@ -49,12 +51,23 @@ class ChildLog:
 
 
 class ChildError(Exception):
-    """A child ended with another code than 0; a negative one is the signal that ended it."""
+    """A child ended with another code than 0, or was ended.
 
-    def __init__(self, returncode: int, log: ChildLog) -> None:
+    Attributes:
+        returncode: a negative one is the signal that ended it.
+        log: what it said.
+        limits: what it might have used; the defaults if they are not given.
+        timeout: the seconds after which it was ended for being too slow; None if it was not.
+    """
+
+    def __init__(
+        self, returncode: int, log: ChildLog, limits: Limits | None = None, *, timeout: float | None = None
+    ) -> None:
         super().__init__(f"ended with code {returncode}")
         self.returncode = returncode
         self.log = log
+        self.limits = limits or Limits()
+        self.timeout = timeout
 
 
 async def run(
@@ -62,54 +75,61 @@ async def run(
     *,
     scratch: Path,
     limits: Limits,
+    reads: Sequence[Path] = (),
+    duration: Fraction | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> ChildLog:
     """Run a command to its end and give its log.
 
-    The child leads a process group of its own, has no stdin, a minimal environment, `scratch` as its working
-    folder and bounds on memory and file size. When the caller is cancelled, or `on_line` raises, the whole group
+    The child leads a process group of its own, has no stdin, a minimal environment and `scratch` as its working
+    folder. It may read `reads`, write in `scratch`, and what else the sandbox leaves it: no other file, no network,
+    no other process, within the limits of memory, file size and time. Where the kernel lacks a mechanism, that part
+    is missing (`sandbox.mechanisms`). When the caller is cancelled, or `on_line` raises, the whole group
     is killed and waited for before the exception goes on. On Linux it also dies with the thread that called this,
     so call it from a thread that lives as long as the worker.
 
     Args:
         argv: the program's absolute path and its arguments.
+        reads: files, and folders with all that lies in them.
+        duration: seconds of the movie, which the time it may take grows with.
         on_line: called with every line of stdout.
 
     Raises:
-        ChildError: the child failed.
+        ChildError: the child failed, or took too long.
     """
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        "-S",
-        launcher.__file__,
-        str(os.getpid()),
-        str(limits.max_memory_bytes),
-        str(limits.max_output_bytes),
-        *argv,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=_LINE_LIMIT,
-        cwd=scratch,
-        env=_ENVIRONMENT,
-        start_new_session=True,
-    )
+    bounds = Bounds(limits.max_memory_bytes, limits.max_output_bytes, limits.max_cpu_seconds)
+    with confined(argv, policy_for(Path(argv[0]), reads, scratch), bounds, mechanisms()) as launch:
+        child = await asyncio.create_subprocess_exec(
+            *launch.command,
+            pass_fds=launch.descriptors,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LINE_LIMIT,
+            cwd=scratch,
+            env=_ENVIRONMENT,
+            start_new_session=True,
+        )
     assert child.stdout is not None
     assert child.stderr is not None
     log = ChildLog()
     reading_log = asyncio.create_task(_read_log(child.stderr, log))
+    timeout = limits.timeout(duration)
     try:
-        async for line in child.stdout:
-            if on_line is not None:
-                on_line(line.decode(errors="replace").rstrip("\r\n"))
-        await reading_log
-        returncode = await child.wait()
+        async with asyncio.timeout(timeout):
+            async for line in child.stdout:
+                if on_line is not None:
+                    on_line(line.decode(errors="replace").rstrip("\r\n"))
+            await reading_log
+            returncode = await child.wait()
+    except TimeoutError:
+        await _kill(child, reading_log)
+        raise ChildError(-signal.SIGKILL, log, limits, timeout=timeout) from None
     except BaseException:
         await _kill(child, reading_log)
         raise
     if returncode != 0:
-        raise ChildError(returncode, log)
+        raise ChildError(returncode, log, limits)
     return log
 
 

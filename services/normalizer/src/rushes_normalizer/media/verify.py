@@ -61,7 +61,13 @@ async def verify_movie(tools: Tools, path: Path, size: Size, plan: MoviePlan, sc
     lines: list[str] = []
     argv = [str(tools.ffprobe), "-loglevel", "level+error", "-count_packets", "-show_entries", _ENTRIES]
     try:
-        await run([*argv, "-of", "json", path.name], scratch=scratch, limits=limits, on_line=lines.append)
+        await run(
+            [*argv, "-of", "json", path.name],
+            scratch=scratch,
+            limits=limits,
+            duration=plan.duration,
+            on_line=lines.append,
+        )
     except ChildError as failed:
         raise _unverified(failed, f"reading {path.name}") from failed
     differences = compare_movie(json.loads("\n".join(lines)), size, plan)
@@ -123,7 +129,7 @@ async def verify_by_decoding(
         "-",
     ]
     try:
-        log = await run(argv, scratch=scratch, limits=limits, on_line=on_line)
+        log = await run(argv, scratch=scratch, limits=limits, duration=plan.duration, on_line=on_line)
     except ChildError as failed:
         raise _unverified(failed, f"decoding {path.name}") from failed
     decoded = decoded_frames(log, 0)

@@ -1,0 +1,86 @@
+"""What of an upload is read: by the same lists in every look, and by name where it is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rushes_normalizer.media.allowlists import CODECS, CONTAINERS, DECODERS, PICTURE_FORMATS
+from rushes_normalizer.media.command import movie_command
+from rushes_normalizer.media.defaults import EncodingDefaults
+from rushes_normalizer.media.errors import MediaError
+from rushes_normalizer.media.limits import Limits
+from rushes_normalizer.media.pictures import PictureSource, picture_command
+from rushes_normalizer.media.plan import Size, plan_movie
+from rushes_normalizer.media.probe import check_streams, parse_header
+from rushes_normalizer.media.stills import picture_sizes
+from rushes_schemas.encoding import Encoding
+from rushes_schemas.failures import FailureCode
+
+from tests.unit.media.source_facts import source
+
+VIDEO: dict[str, Any] = {"index": 0, "codec_type": "video", "codec_name": "h264", "width": 320, "height": 180}
+SOUND: dict[str, Any] = {"index": 1, "codec_type": "audio", "codec_name": "aac", "channels": 2}
+EVERYTHING = frozenset({"h264", "aac", "magicyuv", "shorten"})
+
+
+def movie_arguments() -> tuple[str, ...]:
+    plan = plan_movie(source(), Encoding(), EncodingDefaults(), Limits())
+    return movie_command(plan, Path("/in/a.mov"), Limits()).arguments
+
+
+def picture_arguments() -> tuple[str, ...]:
+    upload = PictureSource(Path("/in/a.png"), "png_pipe", Size(40, 30))
+    return picture_command(upload, picture_sizes(upload.size, Limits(), keep_original=False), Limits()).arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "formats"),
+    [(movie_arguments(), CONTAINERS), (picture_arguments(), (*CONTAINERS, *PICTURE_FORMATS))],
+    ids=["movie", "picture"],
+)
+def test_every_input_is_confined_to_the_lists(arguments: tuple[str, ...], formats: tuple[str, ...]) -> None:
+    before = arguments[: arguments.index("-i")]
+    given = {option: before[before.index(option) + 1] for option in before if option.endswith("_whitelist")}
+    assert given == {
+        "-protocol_whitelist": "file",
+        "-format_whitelist": ",".join(formats),
+        "-codec_whitelist": ",".join(DECODERS),
+    }
+
+
+def test_no_list_holds_what_reads_other_files_or_is_known_to_be_unsafe() -> None:
+    formats = {name for names in (*CONTAINERS, *PICTURE_FORMATS) for name in names.split(",")}
+    assert not formats & {"hls", "dash", "concat", "sdp", "image2", "tty", "rtsp", "lavfi", "svg_pipe", "imf", "webm_dash_manifest"}  # fmt: skip
+    assert not {"magicyuv", "svg", "librsvg", "ansi"} & set(DECODERS)
+    assert set(DECODERS) >= CODECS
+
+
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [
+        ([{**VIDEO, "codec_name": "magicyuv"}], "the video codec magicyuv is not one of those that are read"),
+        ([VIDEO, {**SOUND, "codec_name": "shorten"}], "the audio codec shorten is not one of those that are read"),
+        ([{**VIDEO, "codec_name": "prores"}], "ffmpeg has no decoder for the video codec prores"),
+    ],
+)
+def test_a_codec_that_is_not_read_is_named(streams: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        parse_header({"streams": streams}, EVERYTHING)
+    assert (caught.value.code, caught.value.message) == (FailureCode.UNSUPPORTED_CODEC, message)
+
+
+def test_sound_that_is_not_read_gives_way_to_sound_that_is() -> None:
+    streams = [VIDEO, {**SOUND, "codec_name": "shorten"}, {**SOUND, "index": 2}]
+    chosen = parse_header({"streams": streams}, EVERYTHING).audio
+    assert chosen is not None
+    assert chosen.index == 2
+
+
+def test_streams_are_counted_up_to_the_limit() -> None:
+    answer = {"streams": [VIDEO] * 3}
+    check_streams(answer, Limits(max_streams=3))
+    with pytest.raises(MediaError) as caught:
+        check_streams(answer, Limits(max_streams=2))
+    assert caught.value.message == "the source's number of streams is 3; the limit is 2"
