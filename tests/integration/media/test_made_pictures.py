@@ -9,27 +9,14 @@ import pytest
 from PIL import Image
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.make import Made, make_picture
 from rushes_schemas.failures import FailureCode
 from rushes_schemas.outputs import ObjectKind
 
-from tests.movies import make, movie, of, pixels_of, tools
+from tests.movies import make, movie, of, pixels_of
+from tests.pictures import pictures_of
 
 ORIGINAL, THUMBNAIL = ObjectKind.ORIGINAL, ObjectKind.THUMBNAIL
 SQUARE, PREVIEW = ObjectKind.SQUARE_THUMBNAIL, ObjectKind.PREVIEW_PICTURE
-
-
-async def pictures_of(source: Path, *, keep_original: bool = False, limits: Limits | None = None) -> Made:
-    scratch = source.with_name(f"{source.name}.scratch")
-    scratch.mkdir()
-    return await make_picture(
-        tools(),
-        source,
-        scratch,
-        keep_original=keep_original,
-        limits=limits or Limits(),
-        progress=lambda _stage, _fraction: None,
-    )
 
 
 def gradient(width: int, height: int) -> Image.Image:

@@ -10,7 +10,6 @@ from rushes_normalizer.media.command import movie_command
 from rushes_normalizer.media.defaults import EncodingDefaults
 from rushes_normalizer.media.facts import SourceFacts
 from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.pictures import PictureSource, picture_command
 from rushes_normalizer.media.plan import Size, plan_movie
 from rushes_normalizer.media.stills import picture_sizes
 from rushes_schemas.encoding import Encoding
@@ -118,16 +117,6 @@ def test_the_pictures_show_the_best_movies_first_frame() -> None:
     lowdef = graph(source(), Encoding(skip_highdef=True))
     assert "scale=1280:720:flags=bicubic,setsar=1,split=3[v0][cells][still]" in lowdef
     assert "[still]trim=end_frame=1," in lowdef
-
-
-def test_pictures_come_of_one_call_that_stops_at_any_error() -> None:
-    upload = PictureSource(Path("/in/a.png"), "png_pipe", Size(400, 100))
-    sizes = picture_sizes(upload.size, Limits(), keep_original=False)
-    command = picture_command(upload, sizes, Limits())
-    assert command.outputs == ("original.png", "thumbnail.png", "square_thumbnail.png", "preview_picture.png")
-    assert "-xerror" in command.arguments
-    assert command.arguments[command.arguments.index("-err_detect") + 1] == "explode"
-    assert command.arguments[command.arguments.index("-f") + 1] == "png_pipe"
 
 
 def test_a_strip_is_not_widened_to_1200() -> None:

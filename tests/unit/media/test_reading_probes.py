@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from rushes_normalizer.media.blame import blame, clean, cut_off
 from rushes_normalizer.media.errors import MediaError
-from rushes_normalizer.media.picture_header import read_picture_header
-from rushes_normalizer.media.plan import Size
 from rushes_normalizer.media.probe import Packets, assemble, parse_header
 from rushes_normalizer.media.process import ChildError, ChildLog
 from rushes_normalizer.media.signature import looks_like_movie
@@ -222,14 +220,6 @@ def test_decoded_frames_are_those_of_the_stream() -> None:
 )
 def test_movies_are_known_by_their_first_bytes(head: bytes, movie: bool) -> None:
     assert looks_like_movie(head) is movie
-
-
-def test_a_jpeg_tells_its_size_after_any_tables() -> None:
-    tables = b"\xff\xe1\x00\x10" + bytes(14) + b"\xff\xff\xc4\x00\x04\x00\x00"
-    head = b"\xff\xd8" + tables + b"\xff\xc2\x00\x11\x08\x00\xb4\x01\x40\x03"
-    assert read_picture_header(head).size == Size(320, 180)
-    with pytest.raises(MediaError):
-        read_picture_header(head[:-8])
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,6 @@ CONTAINERS: Final = (
     "apng",
     "yuv4mpegpipe",
 )
-# Of one picture in one file; the `_pipe` demuxers take no pattern of file names.
-PICTURE_FORMATS: Final = ("png_pipe", "jpeg_pipe", "gif")
 
 _DELIVERY: Final = ("h264", "hevc", "av1", "vp8", "vp9", "theora", "mpeg1video", "mpeg2video", "mpeg4", "h263", "flv1")
 _WINDOWS: Final = ("wmv1", "wmv2", "wmv3", "vc1", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3")

@@ -9,27 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from rushes_schemas.encoding import Encoding
-from rushes_schemas.failures import FailureCode
 from rushes_schemas.outputs import ObjectKind
 
 from rushes_normalizer.media import command
 from rushes_normalizer.media.blame import blame
 from rushes_normalizer.media.command import movie_command
 from rushes_normalizer.media.defaults import EncodingDefaults
-from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.picture_header import read_picture_header
-from rushes_normalizer.media.pictures import PictureSource, picture_command
 from rushes_normalizer.media.plan import MoviePlan, Size, plan_movie
 from rushes_normalizer.media.probe import probe
 from rushes_normalizer.media.process import ChildError, run
 from rushes_normalizer.media.stages import Progress, Report, Stage
 from rushes_normalizer.media.stills import NAMES, picture_sizes
 from rushes_normalizer.media.tools import Tools
+from rushes_normalizer.media.uploaded_picture import check_length, draw_pictures
 from rushes_normalizer.media.verify import check_decoded, verify_by_decoding, verify_movie, verify_pictures
-
-# A megabyte holds the tables and embedded thumbnails that may stand before a JPEG's size.
-_PICTURE_HEAD_BYTES = 1024 * 1024
 
 __all__ = ["Made", "MadeOutput", "MediaFacts", "Progress", "Stage", "make_movie", "make_picture"]
 
@@ -135,10 +129,10 @@ async def make_picture(
     limits: Limits,
     progress: Progress,
 ) -> Made:
-    """Make the four pictures of an uploaded one; of an animation, those of its first frame.
+    """Make the four pictures of an uploaded one; of an animation or a document, those of its first frame or page.
 
     Args:
-        source: a local PNG, JPEG or GIF; only read.
+        source: a local PNG, JPEG, GIF, WebP, TIFF, PSD, OpenEXR or Radiance HDR; only read.
         scratch: an empty folder of this job; outputs are written here.
         keep_original: the upload serves as the original picture, so that one is not made.
         progress: as for `make_movie`.
@@ -148,12 +142,15 @@ async def make_picture(
     """
     report = Report(progress)
     report.at(Stage.PROBING)
-    upload = _look_at_picture(source, limits)
+    check_length(source, limits)
     report.at(Stage.PICTURES)
-    pictures = await _make_pictures(tools, upload, scratch, limits, report, keep_original)
+    size = await draw_pictures(source, scratch, keep_original=keep_original, limits=limits)
+    report.at(Stage.VERIFYING)
+    wanted = picture_sizes(size, limits, keep_original=keep_original)
+    await verify_pictures({scratch / NAMES[kind]: each for kind, each in wanted.items()})
     report.at(Stage.VERIFYING, 1.0)
-    size = upload.size
-    return Made(tuple(pictures), MediaFacts(size.width, size.height, 0.0, "", 1, "", 0, 0))
+    pictures = tuple(MadeOutput(kind, scratch / NAMES[kind]) for kind in wanted)
+    return Made(pictures, MediaFacts(size.width, size.height, 0.0, "", 1, "", 0, 0))
 
 
 async def _encode(tools: Tools, plan: MoviePlan, source: Path, scratch: Path, limits: Limits, report: Report) -> None:
@@ -192,39 +189,6 @@ def _size_of(movie: MadeOutput, plan: MoviePlan) -> Size:
     settings = plan.highdef if movie.kind is ObjectKind.HIGH_DEFINITION else plan.lowdef
     assert settings is not None
     return settings.size
-
-
-def _look_at_picture(source: Path, limits: Limits) -> PictureSource:
-    length = source.stat().st_size
-    if length == 0:
-        raise MediaError(FailureCode.SOURCE_EMPTY, "the source has 0 bytes")
-    if length > limits.max_source_bytes:
-        msg = f"the source has {length} bytes; the limit is {limits.max_source_bytes}"
-        raise MediaError(FailureCode.LIMITS_EXCEEDED, msg)
-    with source.open("rb") as file:
-        header = read_picture_header(file.read(_PICTURE_HEAD_BYTES))
-    size = header.size
-    if size.width * size.height > limits.max_pixels or max(size.width, size.height) > limits.max_side:
-        msg = (
-            f"the picture is {size.width}x{size.height}; "
-            f"the limit is {limits.max_side} a side and {limits.max_pixels} pixels"
-        )
-        raise MediaError(FailureCode.LIMITS_EXCEEDED, msg)
-    return PictureSource(source, header.demuxer, size)
-
-
-async def _make_pictures(
-    tools: Tools, source: PictureSource, scratch: Path, limits: Limits, report: Report, keep_original: bool
-) -> list[MadeOutput]:
-    sizes = picture_sizes(source.size, limits, keep_original=keep_original)
-    arguments = picture_command(source, sizes, limits).arguments
-    try:
-        await run([str(tools.ffmpeg), *arguments], scratch=scratch, limits=limits, reads=[source.path])
-    except ChildError as failed:
-        raise blame(failed, "making the pictures", otherwise=FailureCode.CORRUPT) from failed
-    report.at(Stage.VERIFYING)
-    await verify_pictures({scratch / NAMES[kind]: size for kind, size in sizes.items()})
-    return [MadeOutput(kind, scratch / NAMES[kind]) for kind in sizes]
 
 
 def _facts_of(plan: MoviePlan) -> MediaFacts:
