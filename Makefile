@@ -59,6 +59,10 @@ bench-intake: environment ## Intake against a bare consumer that writes as many 
 bench-pipeline: environment ## A job's wall time against bare ffmpeg, and the services' memory
 	$(BIN)/python -m tests.bench.pipeline
 
+.PHONY: fuzz-media
+fuzz-media: environment ## Damaged movies and pictures: each ends ready or with a failure code
+	$(BIN)/python -m tests.fuzz.media
+
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas and documentation tables anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json

@@ -16,26 +16,32 @@ from rushes_embedded.stack import Stack
 from rushes_normalizer.media.sandbox.mechanisms import mechanisms
 from rushes_normalizer.media.tools import find_tools
 
+from tests.browsers import Browser, find_browsers
 from tests.world import World
 
 BROKERS = ["embedded"] if find_apache_kafka() else ["embedded", "apache-kafka"]
+BROWSERS = {browser.name: browser for browser in find_browsers()}
 
 
 def pytest_report_header() -> str:
-    """Which broker and which ffmpeg this run uses, and what of the sandbox its kernel enforces."""
+    """Which broker, ffmpeg and browsers this run uses, and what of the sandbox its kernel enforces."""
     missing = find_apache_kafka()
     kafka = f"without Apache Kafka ({missing}): its tests are left out" if missing else "and Apache Kafka"
     tools = find_tools()
     sandbox = mechanisms()
     confined = f"Landlock {sandbox.landlock_abi or 'lacking'}, seccomp {'there' if sandbox.seccomp else 'lacking'}"
+    browsers = [
+        BROWSERS[name].version if name in BROWSERS else f"without {name}: its tests are left out"
+        for name in ("chromium", "firefox")
+    ]
     return (
         f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, "
-        f"ffprobe {tools.ffprobe_version}; sandbox: {confined}"
+        f"ffprobe {tools.ffprobe_version}; sandbox: {confined}; browsers: {', '.join(browsers)}"
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for `broker` runs against each, unless its mark says otherwise."""
+    """A test that asks for `broker` runs against each, unless its mark says otherwise; one for `browser` in each."""
     if "broker" in metafunc.fixturenames:
         chosen = BROKERS
         if metafunc.definition.get_closest_marker("apache_kafka"):
@@ -43,6 +49,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if metafunc.definition.get_closest_marker("any_broker"):
             chosen = BROKERS[:1]
         metafunc.parametrize("broker", chosen, indirect=True)
+    if "browser" in metafunc.fixturenames:
+        metafunc.parametrize("browser", BROWSERS, indirect=True, scope="session")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,6 +85,12 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     started: Any = request.getfixturevalue("apache_kafka" if kind == "apache-kafka" else "stack")
     chosen: Broker = started.broker if isinstance(started, Stack) else started
     return chosen
+
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest) -> Browser:
+    """The browser that this test looks with."""
+    return BROWSERS[request.param]
 
 
 @pytest.fixture

@@ -155,6 +155,7 @@ def test_missing_frames_are_corrupt(count: int, declared: str | None) -> None:
         ("[error] Error while filtering: Cannot allocate memory", FailureCode.LIMITS_EXCEEDED),
         ("[h264 @ 0x1] [error] Picture size 9x9 exceeds specified max pixel count 1, see", FailureCode.LIMITS_EXCEEDED),
         ("[in#0 @ 0x1] [error] Error opening input: Invalid data found when processing input", FailureCode.CORRUPT),
+        ("[vist#0:0/png @ 0x1] [dec:png @ 0x1] [error] Decode error rate 0.9 exceeds maximum 0.7", FailureCode.CORRUPT),
         ("[info]     title : No space left on device", FailureCode.INTERNAL),
         ("[info]     title : [error] No space left on device", FailureCode.INTERNAL),
     ],

@@ -31,6 +31,7 @@ _WORDS: Final = (
     ("is not implemented", FailureCode.UNSUPPORTED_CODEC),
     ("Invalid data found", FailureCode.CORRUPT),
     ("Error during demuxing", FailureCode.CORRUPT),
+    ("Decode error rate", FailureCode.CORRUPT),  # ffmpeg gives up after two bad frames of three
     ("partial file", FailureCode.CORRUPT),
     ("File ended prematurely", FailureCode.CORRUPT),
     ("End of file", FailureCode.CORRUPT),
