@@ -59,6 +59,18 @@ bench-intake: environment ## Intake against a bare consumer that writes as many 
 bench-pipeline: environment ## A job's wall time against bare ffmpeg, and the services' memory
 	$(BIN)/python -m tests.bench.pipeline
 
+.PHONY: bench-media
+bench-media: environment ## Rushes against Zou: CPU, VMAF, bytes; installs Zou in the cache
+	$(BIN)/python -m tests.bench.media
+
+.PHONY: bench-encoders
+bench-encoders: environment ## Encoder settings: CPU against quality; draws docs/media-encoders.svg
+	$(BIN)/python -m tests.bench.encoders --table --picture docs/media-encoders.svg
+
+.PHONY: bench-slots
+bench-slots: environment ## A batch in two slots on two cores against one slot
+	$(BIN)/python -m tests.bench.slots
+
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas and documentation tables anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json

@@ -142,9 +142,9 @@ def _paint_wall() -> Image.Image:
     for row in range(_ROWS):
         x, number = 0, 2 * row
         while x < width:
-            picture = pictures[number % len(pictures)]
-            wall.paste(picture, (x, row * row_height))
-            x, number = x + picture.width, number + 1
+            scaled = pictures[number % len(pictures)]
+            wall.paste(scaled, (x, row * row_height))
+            x, number = x + scaled.width, number + 1
     return wall
 
 
