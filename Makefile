@@ -63,6 +63,18 @@ bench-pipeline: environment ## A job's wall time against bare ffmpeg, and the se
 fuzz-media: environment ## Damaged movies and pictures: each ends ready or with a failure code
 	$(BIN)/python -m tests.fuzz.media
 
+.PHONY: bench-media
+bench-media: environment ## Rushes against Zou: CPU, VMAF, bytes; installs Zou in the cache
+	$(BIN)/python -m tests.bench.media
+
+.PHONY: bench-encoders
+bench-encoders: environment ## Encoder settings: CPU against quality; draws docs/media-encoders.svg
+	$(BIN)/python -m tests.bench.encoders --table --picture docs/media-encoders.svg
+
+.PHONY: bench-slots
+bench-slots: environment ## A batch in two slots on two cores against one slot
+	$(BIN)/python -m tests.bench.slots
+
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas and documentation tables anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json

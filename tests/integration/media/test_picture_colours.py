@@ -74,10 +74,8 @@ async def test_an_embedded_profile_is_converted_to_srgb(tmp_path: Path, profile:
     pixels = np.repeat(np.repeat(PATCHES[None], 16, 0), 16, 1)
     icc = icc_profile(colorants, gamma)
     source = tmp_path / f"a.{extension}"
-    options: dict[str, Any] = {
-        "jpg": {"quality": 100, "subsampling": 0},
-        "webp": {"lossless": True},
-    }.get(extension, {})
+    by_format: dict[str, dict[str, Any]] = {"jpg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True}}
+    options = by_format.get(extension, {})
     if extension == "psd":
         write_psd(source, pixels.transpose(2, 0, 1), resources=resource(1039, icc))
     else:
@@ -116,7 +114,7 @@ async def test_inks_look_like_inks(tmp_path: Path, extension: str) -> None:
         write_psd(source, 255 - pixels.transpose(2, 0, 1), mode=4)
     else:
         picture = Image.frombytes("CMYK", (64, 16), pixels.tobytes())
-        picture.save(source, **({"quality": 100} if extension == "jpg" else {}))
+        picture.save(source, quality=100)
     found = await original_of(source)
     paper, black, cyan, yellow = found[8, 8::16, :3]
     assert paper.min() >= 250

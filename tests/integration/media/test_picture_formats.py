@@ -114,8 +114,8 @@ async def test_a_psd_shows_its_merged_picture(
 ) -> None:
     planes = noise(200).transpose(2, 0, 1).copy()
     planes[:, 3:9] = 77  # rows of one value
-    scale = 257 if kind is np.uint16 else 1
-    source = write_psd(tmp_path / "a.psd", planes.astype(kind) * kind(scale), packed=packed)
+    deep = planes.astype(np.uint16) * 257 if kind is np.uint16 else planes
+    source = write_psd(tmp_path / "a.psd", deep, packed=packed)
     assert np.array_equal((await original_of(source))[..., :3], planes.transpose(1, 2, 0))
 
 

@@ -32,7 +32,8 @@ async def refused(source: Path, limits: Limits | None = None) -> MediaError:
 def write(path: Path) -> Path:
     """A valid picture of noise, of the format that the name says."""
     pixels = noise(120, 80)
-    options: dict[str, Any] = {"webp": {"lossless": True}, "tif": {"compression": "tiff_lzw"}}.get(path.suffix[1:], {})
+    by_format: dict[str, dict[str, Any]] = {"webp": {"lossless": True}, "tif": {"compression": "tiff_lzw"}}
+    options = by_format.get(path.suffix[1:], {})
     match path.suffix:
         case ".psd":
             write_psd(path, pixels.transpose(2, 0, 1))

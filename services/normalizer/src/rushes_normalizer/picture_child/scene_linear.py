@@ -118,7 +118,8 @@ def _encoding() -> npt.NDArray[np.uint8]:
     """The sRGB curve (IEC 61966-2-1) for 65536 steps of light: at its steepest a step is 0.05 code values."""
     light = np.arange(65536) / 65535
     curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(curve * 255).astype(np.uint8)
+    codes: npt.NDArray[np.uint8] = np.rint(curve * 255).astype(np.uint8)
+    return codes
 
 
 _ENCODED: Final = _encoding()

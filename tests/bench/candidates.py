@@ -1,0 +1,115 @@
+"""The encoder settings that are compared, and one trial of one of them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from rushes_normalizer.media.plan import HIGHDEF_TUNING, LOWDEF_TUNING, SEEKABLE, TUNED_PRESET
+from rushes_normalizer.media.tools import Tools
+
+from tests.bench.spent import cpu_seconds
+
+
+class Definition(StrEnum):
+    """Which of the two movies."""
+
+    HIGH = "high"
+    LOW = "low"
+
+
+# Width, height, bits a second: Zou's and our defaults.
+OUTPUTS: Final = {Definition.HIGH: (1920, 1080, 28_000_000), Definition.LOW: (1280, 720, 6_000_000)}
+FRAMES_SIZE: Final = (1920, 1080)
+FRAMES_RATE: Final = 25
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to encode.
+
+    Attributes:
+        preset: of x264.
+        parameters: of x264, beside `keyint=2:scenecut=0`.
+        scaler: flags of ffmpeg's scaler; high definition is not scaled here.
+        threads: of the encoder and the scaler; 0 takes what the machine has.
+    """
+
+    preset: str
+    parameters: str = ""
+    scaler: str = "bicubic"
+    threads: int = 0
+
+    @property
+    def name(self) -> str:
+        """Such as `superfast aq-mode=0`."""
+        parts = [self.preset, *self.parameters.split(":")]
+        parts += [f"scaler {self.scaler}"] if self.scaler != "bicubic" else []
+        parts += [f"threads {self.threads}"] if self.threads else []
+        return " ".join(part for part in parts if part)
+
+
+_ZOU: Final = Candidate("medium")
+_OURS: Final = {
+    Definition.HIGH: Candidate(TUNED_PRESET.value, HIGHDEF_TUNING),
+    Definition.LOW: Candidate(TUNED_PRESET.value, LOWDEF_TUNING),
+}
+_PLAIN: Final = "bframes=0:weightp=0:rc-lookahead=10"
+_FLAT: Final = f"{_PLAIN}:aq-mode=0"
+_BOTH: Final = (
+    _ZOU,
+    *(Candidate(preset) for preset in ("faster", "veryfast", "superfast", "ultrafast")),
+    Candidate("faster", _PLAIN),
+    Candidate("veryfast", _FLAT),
+    Candidate("superfast", _PLAIN),
+    Candidate("superfast", _FLAT),
+    Candidate("superfast", f"{_FLAT}:trellis=1"),
+    Candidate("superfast", f"{_FLAT}:subme=4"),
+)
+_SCALED: Final = tuple(
+    Candidate(_OURS[Definition.LOW].preset, _OURS[Definition.LOW].parameters, scaler)
+    for scaler in ("fast_bilinear", "lanczos", "bicubic+accurate_rnd")
+)
+_ONE_THREAD: Final = {
+    definition: Candidate(ours.preset, ours.parameters, threads=1) for definition, ours in _OURS.items()
+}
+CANDIDATES: Final[Mapping[Definition, tuple[Candidate, ...]]] = {
+    definition: tuple(dict.fromkeys((*_BOTH, ours, _ONE_THREAD[definition], *more)))
+    for definition, ours, more in (
+        (Definition.HIGH, _OURS[Definition.HIGH], ()),
+        (Definition.LOW, _OURS[Definition.LOW], _SCALED),
+    )
+}
+
+
+def zou_and_ours() -> dict[tuple[Definition, str], str]:
+    """Whose choice a candidate is."""
+    zous = {(definition, _ZOU.name): "Zou" for definition in Definition}
+    return zous | {(definition, ours.name): "Rushes" for definition, ours in _OURS.items()}
+
+
+def encode(tools: Tools, candidate: Candidate, definition: Definition, frames: Path, movie: Path) -> float:
+    """Encode bare frames (1920 x 1080, yuv420p); the seconds of CPU that it took, scaling to low definition too."""
+    width, height, bits = OUTPUTS[definition]
+    parameters = ":".join(filter(None, (SEEKABLE, candidate.parameters)))
+    scale = ("-vf", f"scale={width}:{height}:flags={candidate.scaler}") if definition is Definition.LOW else ()
+    threads = str(candidate.threads)
+    command: list[str | Path] = [
+        *(tools.ffmpeg, "-nostdin", "-v", "error", "-y", *bare(FRAMES_SIZE), "-i", frames),
+        *("-filter_threads", threads, *scale),
+        *("-c:v", "libx264", "-preset", candidate.preset, "-x264-params", parameters, "-threads", threads),
+        *("-b:v", str(bits), "-maxrate", str(bits), "-bufsize", str(2 * bits), movie),
+    ]
+    before = cpu_seconds()
+    subprocess.run(command, check=True)
+    return cpu_seconds() - before
+
+
+def bare(size: tuple[int, int]) -> tuple[str, ...]:
+    """Options of ffmpeg to read bare frames."""
+    width, height = size
+    return ("-f", "rawvideo", "-video_size", f"{width}x{height}", "-pix_fmt", "yuv420p", "-framerate", str(FRAMES_RATE))
