@@ -99,7 +99,9 @@ def encode(tools: Tools, candidate: Candidate, definition: Definition, frames: P
     scale = ("-vf", f"scale={width}:{height}:flags={candidate.scaler}") if definition is Definition.LOW else ()
     threads = str(candidate.threads)
     command: list[str | Path] = [
-        *(tools.ffmpeg, "-nostdin", "-v", "error", "-y", *bare(FRAMES_SIZE), "-i", frames),
+        *(tools.ffmpeg, "-nostdin", "-v", "error", "-y"),
+        *bare(FRAMES_SIZE),
+        *("-i", frames),
         *("-filter_threads", threads, *scale),
         *("-c:v", "libx264", "-preset", candidate.preset, "-x264-params", parameters, "-threads", threads),
         *("-b:v", str(bits), "-maxrate", str(bits), "-bufsize", str(2 * bits), movie),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,53 @@ async def test_half_transparent_white_over_black_is_grey(tmp_path: Path) -> None
     made = await make(path)
     picture = frame(of(made, HIGH)).astype(int)
     assert np.abs(picture - 127).max() <= 3
+
+
+def pq(nits: float) -> float:
+    """The signal of a luminance: the inverse EOTF of SMPTE ST 2084."""
+    power = (nits / 10_000) ** (2610 / 16384)
+    signal: float = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    return signal
+
+
+def hlg(light: float) -> float:
+    """The signal of scene light, 0 to 1: the OETF of ARIB STD-B67."""
+    curve = 0.17883277 * np.log(12 * light - 0.28466892) + 0.55991073 if light > 1 / 12 else np.sqrt(3 * light)
+    return float(curve)
+
+
+def greys(path: Path, signals: list[float], transfer: str) -> Path:
+    """Bars of grey in 10 bits, BT.2020, limited range."""
+    luma = np.zeros((180, 320), "<u2")
+    edges = np.linspace(0, 320, len(signals) + 1).astype(int)
+    for number, signal in enumerate(signals):
+        luma[:, edges[number] : edges[number + 1]] = round(64 + 876 * signal)
+    chroma = np.full((2, 180, 320), 512, "<u2")
+    pixels = (luma.tobytes() + chroma.tobytes()) * 3
+    raw = ("-f", "rawvideo", "-pix_fmt", "yuv444p10le", "-s", "320x180", "-r", "25", "-i", "pipe:0")
+    tags = f"setparams=color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc:range=tv"
+    ffmpeg(*raw, "-vf", tags, "-c:v", "ffv1", path, pixels=pixels)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("transfer", "signals"),
+    [
+        ("smpte2084", [pq(nits) for nits in (0, 5, 20, 60, 203, 500, 1000)]),
+        ("arib-std-b67", [hlg(light) for light in (0, 0.01, 0.03, 0.08, 0.26, 0.6, 1.0)]),
+    ],
+)
+async def test_high_dynamic_range_becomes_neutral_and_keeps_its_order(
+    tmp_path: Path, transfer: str, signals: list[float]
+) -> None:
+    made = await make(greys(tmp_path / "hdr.mkv", signals, transfer))
+    picture = frame(of(made, HIGH)).astype(int)
+    height, width, _ = picture.shape
+    middles = [int((number + 0.5) * width / len(signals)) for number in range(len(signals))]
+    seen = [picture[height // 2 - 8 : height // 2 + 8, at - 4 : at + 4].mean(axis=(0, 1)) for at in middles]
+    assert all(np.ptp(colour) <= 4 for colour in seen), seen  # greys stay grey
+    levels = [float(colour.mean()) for colour in seen]
+    assert all(darker + 8 < brighter for darker, brighter in pairwise(levels)), levels
+    assert levels[0] <= 3
+    assert 150 <= levels[4] <= 225  # diffuse white is bright, with room above it for highlights
+    assert levels[-1] >= 245

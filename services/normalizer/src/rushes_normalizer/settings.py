@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from rushes_runtime.settings import RuntimeSettings, Seconds
@@ -58,6 +58,9 @@ class NormalizerSettings(RuntimeSettings):
     )
     require_sandbox: bool = Field(
         False, description="Refuse to start workers where the kernel cannot confine ffmpeg (Landlock and seccomp)."
+    )
+    verify: Literal["standard", "full"] = Field(
+        "standard", description="Movies decoded whole before `ready`: low definition, or with `full` both."
     )
     ffmpeg: str | None = Field(None, description="Path of ffmpeg; default: the wheel's, else the PATH's.")
     ffprobe: str | None = Field(None, description="Path of ffprobe; default: the wheel's, else the PATH's.")

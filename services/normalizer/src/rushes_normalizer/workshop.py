@@ -178,6 +178,7 @@ class PreviewWorkshop:
                     defaults=self._settings.encoding_defaults(),
                     limits=limits,
                     progress=report,
+                    decode_all=self._settings.verify == "full",
                 )
             case UploadKind.PICTURE:
                 return await make_picture(

@@ -21,6 +21,8 @@ _RGB_PREFIXES: Final = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2
 _ALPHA_PREFIXES: Final = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya8", "ya16", "ayuv", "vuya", "pal8")
 # Codecs whose samples are RGB, for an ffprobe that cannot decode them and so tells no pixel format.
 _RGB_CODECS: Final = frozenset({"png", "apng", "exr", "zlib", "zmbv", "mszh", "flashsv", "flashsv2", "rasc"})
+# Transfer functions of high dynamic range: PQ (SMPTE ST 2084) and HLG (ARIB STD-B67), ITU-R BT.2100.
+_HDR: Final = frozenset({"smpte2084", "arib-std-b67"})
 # Standard definition without a tag is BT.601, as every player assumes; larger pictures are BT.709.
 _SD_WIDTH: Final = 1024
 _SD_HEIGHT: Final = 576
@@ -34,11 +36,13 @@ class SourceColour:
         matrix: from YUV to RGB, in the names of ffmpeg's `scale`; None for RGB samples.
         alpha: whether pixels may be transparent.
         deep: whether samples have, or may have, more than 8 bits.
+        hdr: the transfer function of a movie of high dynamic range; None for any other.
     """
 
     matrix: str | None
     alpha: bool
     deep: bool
+    hdr: str | None = None
 
 
 def source_colour(video: VideoFacts) -> SourceColour:
@@ -49,7 +53,8 @@ def source_colour(video: VideoFacts) -> SourceColour:
         return SourceColour(None if unknown_rgb else _matrix(video), alpha=unknown_rgb, deep=unknown_rgb)
     rgb = name.startswith(_RGB_PREFIXES)
     deep = any(f"{bits}" in name for bits in ("p9", "10", "12", "14", "16", "48", "64", "f32", "rgbf"))
-    return SourceColour(None if rgb else _matrix(video), alpha=name.startswith(_ALPHA_PREFIXES), deep=deep)
+    hdr = video.colour.transfer if video.colour.transfer in _HDR else None
+    return SourceColour(None if rgb else _matrix(video), alpha=name.startswith(_ALPHA_PREFIXES), deep=deep, hdr=hdr)
 
 
 def _matrix(video: VideoFacts) -> str:

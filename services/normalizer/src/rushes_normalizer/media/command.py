@@ -22,6 +22,10 @@ _TAGS: Final = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709
 # From our own YUV to RGB, whatever a filter before has made of the tags.
 _TO_RGB: Final = "in_color_matrix=bt709:in_range=tv"
 
+# BT.2408: diffuse white of HDR lies at 203 cd/m2, which becomes SDR's 1.0 before the curve; masters seldom pass 1000.
+_HDR_WHITE: Final = 203
+_HDR_PEAK: Final = 1000 / _HDR_WHITE
+
 HIGH_DEFINITION: Final = "high_definition.mp4"
 LOW_DEFINITION: Final = "low_definition.mp4"
 TILE: Final = "tile.png"
@@ -127,13 +131,44 @@ def _composite(plan: MoviePlan) -> list[str]:
 
 
 def _canvas(plan: MoviePlan) -> list[str]:
+    if plan.colour.hdr:
+        return [*_tone_mapped(plan), *_bars(plan)]
     reads_yuv = plan.colour.matrix is not None and not plan.colour.alpha
     matrix = f":in_color_matrix={plan.colour.matrix}" if reads_yuv else ""
     flags = "bicubic" if reads_yuv and plan.colour.matrix == "bt709" else f"bicubic+{_EXACT}"
-    filters = [f"scale={plan.picture.width}:{plan.picture.height}:flags={flags}{matrix}:{_BT709}", "format=yuv420p"]
-    if plan.picture != plan.canvas:
-        filters.append(f"pad={plan.canvas.width}:{plan.canvas.height}:-1:-1:color=black")
-    return [*filters, "setsar=1", _TAGS]
+    return [
+        f"scale={plan.picture.width}:{plan.picture.height}:flags={flags}{matrix}:{_BT709}",
+        "format=yuv420p",
+        *_bars(plan),
+    ]
+
+
+def _bars(plan: MoviePlan) -> list[str]:
+    bars = [f"pad={plan.canvas.width}:{plan.canvas.height}:-1:-1:color=black"] if plan.picture != plan.canvas else []
+    return [*bars, "setsar=1", _TAGS]
+
+
+def _tone_mapped(plan: MoviePlan) -> list[str]:
+    """PQ or HLG to BT.709, in linear light: Mobius keeps what is darker than a third of white as it is, and rolls off
+    the rest. Scaled before, because floats cost four times the memory.
+    """
+    read = ["format=gbrp16le", f"scale={plan.picture.width}:{plan.picture.height}:flags=bicubic+{_EXACT}"]
+    matrix = "gbr"
+    if plan.colour.matrix is not None and not plan.colour.alpha:
+        matrix = "2020_ncl" if plan.colour.matrix == "bt2020" else "709"
+        read = read[1:]
+    spread = "full" if matrix == "gbr" or plan.video.colour.range == "pc" else "limited"
+    primaries = "709" if plan.video.colour.primaries == "bt709" else "2020"
+    return [
+        *read,
+        f"zscale=transferin={plan.colour.hdr}:primariesin={primaries}:matrixin={matrix}:rangein={spread}"
+        f":transfer=linear:npl={_HDR_WHITE}",
+        "format=gbrpf32le",
+        "zscale=primaries=709",
+        f"tonemap=mobius:peak={_HDR_PEAK:.3f}:desat=0",
+        "zscale=transfer=709:matrix=709:range=limited",
+        "format=yuv420p",
+    ]
 
 
 def _scale_to(size: Size) -> str:

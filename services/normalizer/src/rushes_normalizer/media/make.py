@@ -78,6 +78,7 @@ async def make_movie(
     defaults: EncodingDefaults,
     limits: Limits,
     progress: Progress,
+    decode_all: bool = False,
 ) -> Made:
     """Make both movies, the four pictures and the contact sheet of a movie.
 
@@ -89,6 +90,7 @@ async def make_movie(
         scratch: an empty folder of this job; outputs are written here.
         progress: called with the stage and the fraction of the whole job, 0 to 1, never falling. A watchdog may
             count on it: it is called some times a second for as long as frames are found, encoded or decoded.
+        decode_all: prove high definition by decoding it whole, too; low definition always is.
 
     Raises:
         MediaError: with the failure code that follows.
@@ -110,7 +112,7 @@ async def make_movie(
             verify_by_decoding(
                 tools, movie.path, plan, scratch, limits, on_line=_counter(report, Stage.VERIFYING, plan)
             )
-            for movie in movies[-1:]
+            for movie in (movies if decode_all else movies[-1:])
         ),
     )
     if not movies:

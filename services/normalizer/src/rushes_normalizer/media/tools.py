@@ -33,8 +33,10 @@ _FILTERS: Final = (
     "settb",
     "split",
     "tile",
+    "tonemap",
     "tpad",
     "trim",
+    "zscale",
 )
 _SECONDS_TO_ANSWER: Final = 30
 

@@ -20,9 +20,9 @@ from rushes_normalizer.media.process import ChildError, run
 from rushes_normalizer.media.stills import NAMES, PREVIEW_WIDTH, SQUARE_THUMBNAIL, THUMBNAIL
 
 _PROGRAM: Final = Path(picture_child.__file__).parent
-# This Python, its libraries and this package: all that the child may read beside the picture.
+# This Python, its libraries and the folder that holds this package: all that the child may read beside the picture.
 _PYTHON: Final = tuple(Path(folder) for folder in {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()})
-_READS: Final = (*_PYTHON, _PROGRAM.parent)
+_READS: Final = (*_PYTHON, _PROGRAM.parents[1])
 _REFUSALS: Final = frozenset(
     {
         FailureCode.NOT_A_MOVIE,
