@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from rushes_schemas.outputs import ObjectKind
 
-from tests.movies import ffmpeg, frame, make, of
+from tests.movies import ffmpeg, frame, make, of, pixels_of
 
 HIGH = ObjectKind.HIGH_DEFINITION
 PATCHES = [(200, 40, 40), (40, 180, 60), (50, 60, 200), (230, 230, 230), (16, 16, 16), (200, 180, 40), (128, 128, 128)]
@@ -21,6 +24,33 @@ def patches(width: int, height: int) -> bytes:
     for number, colour in enumerate(PATCHES):
         picture[:, edges[number] : edges[number + 1]] = colour
     return picture.tobytes() * 3
+
+
+# ITU-R BT.2087, annex 2.
+BT2020_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+
+
+def bt709(colour: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Y'CbCr of R'G'B' (0 to 1) in BT.709, limited range of 8 bits, not rounded."""
+    luma = float(colour @ np.array([0.2126, 0.7152, 0.0722]))
+    blue, red = (colour[2] - luma) / 1.8556, (colour[0] - luma) / 1.5748
+    return np.array([16 + 219 * luma, 128 + 224 * blue, 128 + 224 * red])
+
+
+def codes(path: Path, patches: int) -> npt.NDArray[np.float64]:
+    """Y'CbCr as it is stored, in the middle of each of `patches` bars of a movie's first frame."""
+    size = ffmpeg("-i", path, "-frames:v", "1", "-c:v", "png", "-f", "image2pipe", "-")
+    height, width = pixels_of(io.BytesIO(size), "RGB").shape[:2]
+    raw = ffmpeg("-i", path, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
+    samples = np.frombuffer(raw, np.uint8)
+    luma = samples[: width * height].reshape(height, width)
+    blue, red = samples[width * height :].reshape(2, height // 2, width // 2)
+    seen = []
+    for number in range(patches):
+        x, y = int((number + 0.5) * width / patches), height // 2
+        chroma = [plane[y // 2 - 4 : y // 2 + 4, x // 2 - 2 : x // 2 + 2].mean() for plane in (blue, red)]
+        seen.append([luma[y - 8 : y + 8, x - 4 : x + 4].mean(), *chroma])
+    return np.array(seen)
 
 
 def source(path: Path, width: int, height: int, *output: str) -> Path:
@@ -59,13 +89,27 @@ UNTAGGED_601 = [UNTAGGED_709[0], UNTAGGED_709[1].replace("bt709", "smpte170m"), 
 )
 async def test_patches_keep_their_colours(tmp_path: Path, name: str, size: tuple[int, int], output: list[str]) -> None:
     made = await make(source(tmp_path / name, *size, *output))
-    for kind in (HIGH, ObjectKind.LOW_DEFINITION, ObjectKind.ORIGINAL):
-        picture = frame(of(made, kind)).astype(int)
-        height, width, _ = picture.shape
-        for number, colour in enumerate(PATCHES):
-            middle = int((number + 0.5) * width / len(PATCHES))
-            seen = picture[height // 2 - 8 : height // 2 + 8, middle - 4 : middle + 4].mean(axis=(0, 1))
-            assert np.abs(seen - colour).max() <= 3, (kind, colour, seen)
+    expected = np.array([bt709(np.array(colour) / 255) for colour in PATCHES])
+    for kind in (HIGH, ObjectKind.LOW_DEFINITION):
+        seen = codes(of(made, kind), len(PATCHES))
+        assert np.abs(seen - expected).max() <= 2, (kind, seen, expected)
+    picture = frame(of(made, ObjectKind.ORIGINAL)).astype(int)
+    height, width, _ = picture.shape
+    for number, colour in enumerate(PATCHES):
+        middle = int((number + 0.5) * width / len(PATCHES))
+        assert np.abs(picture[height // 2, middle] - colour).max() <= 3  # 8 bits of YUV hold no more
+
+
+async def test_wide_primaries_are_converted_in_linear_light(tmp_path: Path) -> None:
+    convert = "scale=out_color_matrix=bt2020:out_range=tv,format=yuv444p10le"
+    tags = "setparams=color_primaries=bt2020:color_trc=bt2020-10:colorspace=bt2020nc:range=tv"
+    made = await make(source(tmp_path / "wide.mkv", 320, 180, "-vf", f"{convert},{tags}", "-c:v", "ffv1"))
+    seen = codes(of(made, HIGH), len(PATCHES))
+    for number in (3, 4, 5, 6):  # the others lie outside of what BT.709 can show
+        light = BT2020_TO_BT709 @ (np.array(PATCHES[number]) / 255) ** 2.4
+        expected = bt709(np.clip(light, 0, 1) ** (1 / 2.4))
+        tolerance = 2 if light.min() >= 0 and light.max() <= 1 else 4
+        assert np.abs(seen[number] - expected).max() <= tolerance, (PATCHES[number], seen[number], expected)
 
 
 async def test_half_transparent_white_over_black_is_grey(tmp_path: Path) -> None:

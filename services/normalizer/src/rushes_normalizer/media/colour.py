@@ -37,12 +37,14 @@ class SourceColour:
         alpha: whether pixels may be transparent.
         deep: whether samples have, or may have, more than 8 bits.
         hdr: the transfer function of a movie of high dynamic range; None for any other.
+        wide: whether the primaries are those of BT.2020.
     """
 
     matrix: str | None
     alpha: bool
     deep: bool
     hdr: str | None = None
+    wide: bool = False
 
 
 def source_colour(video: VideoFacts) -> SourceColour:
@@ -54,7 +56,13 @@ def source_colour(video: VideoFacts) -> SourceColour:
     rgb = name.startswith(_RGB_PREFIXES)
     deep = any(f"{bits}" in name for bits in ("p9", "10", "12", "14", "16", "48", "64", "f32", "rgbf"))
     hdr = video.colour.transfer if video.colour.transfer in _HDR else None
-    return SourceColour(None if rgb else _matrix(video), alpha=name.startswith(_ALPHA_PREFIXES), deep=deep, hdr=hdr)
+    return SourceColour(
+        None if rgb else _matrix(video),
+        alpha=name.startswith(_ALPHA_PREFIXES),
+        deep=deep,
+        hdr=hdr,
+        wide=video.colour.primaries == "bt2020" or (hdr is not None and video.colour.primaries is None),
+    )
 
 
 def _matrix(video: VideoFacts) -> str:

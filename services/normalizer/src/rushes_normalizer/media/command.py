@@ -131,8 +131,8 @@ def _composite(plan: MoviePlan) -> list[str]:
 
 
 def _canvas(plan: MoviePlan) -> list[str]:
-    if plan.colour.hdr:
-        return [*_tone_mapped(plan), *_bars(plan)]
+    if plan.colour.hdr or plan.colour.wide:
+        return [*_wide(plan), *_bars(plan)]
     reads_yuv = plan.colour.matrix is not None and not plan.colour.alpha
     matrix = f":in_color_matrix={plan.colour.matrix}" if reads_yuv else ""
     flags = "bicubic" if reads_yuv and plan.colour.matrix == "bt709" else f"bicubic+{_EXACT}"
@@ -148,27 +148,33 @@ def _bars(plan: MoviePlan) -> list[str]:
     return [*bars, "setsar=1", _TAGS]
 
 
-def _tone_mapped(plan: MoviePlan) -> list[str]:
-    """PQ or HLG to BT.709, in linear light: Mobius keeps what is darker than a third of white as it is, and rolls off
-    the rest. Scaled before, because floats cost four times the memory.
+def _wide(plan: MoviePlan) -> list[str]:
+    """BT.2020 and high dynamic range to BT.709. Scaled before, because floats cost four times the memory.
+
+    Tone mapping is done in linear light: Mobius' curve keeps what is darker than a third of white as it is, and rolls
+    off the rest.
     """
-    read = ["format=gbrp16le", f"scale={plan.picture.width}:{plan.picture.height}:flags=bicubic+{_EXACT}"]
-    matrix = "gbr"
-    if plan.colour.matrix is not None and not plan.colour.alpha:
-        matrix = "2020_ncl" if plan.colour.matrix == "bt2020" else "709"
-        read = read[1:]
-    spread = "full" if matrix == "gbr" or plan.video.colour.range == "pc" else "limited"
-    primaries = "709" if plan.video.colour.primaries == "bt709" else "2020"
-    return [
-        *read,
-        f"zscale=transferin={plan.colour.hdr}:primariesin={primaries}:matrixin={matrix}:rangein={spread}"
-        f":transfer=linear:npl={_HDR_WHITE}",
-        "format=gbrpf32le",
-        "zscale=primaries=709",
-        f"tonemap=mobius:peak={_HDR_PEAK:.3f}:desat=0",
-        "zscale=transfer=709:matrix=709:range=limited",
-        "format=yuv420p",
-    ]
+    colour = plan.colour
+    size = f"scale={plan.picture.width}:{plan.picture.height}:flags=bicubic+{_EXACT}"
+    planar = colour.matrix is None or colour.alpha
+    matrix = "gbr" if planar else "2020_ncl" if colour.matrix == "bt2020" else "709"
+    spread = "full" if planar or plan.video.colour.range == "pc" else "limited"
+    read = (
+        f"zscale=transferin={colour.hdr or 709}:primariesin={2020 if colour.wide else 709}"
+        f":matrixin={matrix}:rangein={spread}"
+    )
+    written = "transfer=709:matrix=709:range=limited"
+    if colour.hdr:
+        light = [
+            f"{read}:transfer=linear:npl={_HDR_WHITE}",
+            "format=gbrpf32le",
+            "zscale=primaries=709",
+            f"tonemap=mobius:peak={_HDR_PEAK:.3f}:desat=0",
+            f"zscale={written}",
+        ]
+    else:
+        light = [f"{read}:primaries=709:{written}"]
+    return [*(["format=gbrp16le"] if planar else []), size, *light, "format=yuv420p"]
 
 
 def _scale_to(size: Size) -> str:
