@@ -13,6 +13,7 @@ import pytest
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.sandbox import launcher
 from rushes_normalizer.media.sandbox.confinement import Mechanisms, confined, policy_for
+from rushes_normalizer.media.sandbox.landlock import kernel_abi
 from rushes_normalizer.media.sandbox.mechanisms import mechanisms
 from rushes_normalizer.media.sandbox.policy import Bounds
 from rushes_normalizer.media.tools import ToolsError
@@ -51,7 +52,7 @@ def on_a_kernel_without(mechanism: str, *arguments: str | Path, **settings: str)
     ("mechanism", "left"),
     [
         ("landlock", Mechanisms(landlock_abi=0, seccomp=True)),
-        ("seccomp", replace(mechanisms(), seccomp=False)),
+        ("seccomp", Mechanisms(kernel_abi(), seccomp=False)),
     ],
 )
 def test_a_mechanism_that_the_kernel_refuses_is_found_lacking(mechanism: str, left: Mechanisms) -> None:
