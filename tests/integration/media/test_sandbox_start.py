@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.sandbox import launcher
 from rushes_normalizer.media.sandbox.confinement import Mechanisms, confined, policy_for
+from rushes_normalizer.media.sandbox.landlock import kernel_abi
 from rushes_normalizer.media.sandbox.mechanisms import mechanisms
 from rushes_normalizer.media.sandbox.policy import Bounds
 from rushes_normalizer.media.tools import ToolsError
@@ -35,14 +38,20 @@ SETTINGS = {
 }
 
 
-def on_a_kernel_without(mechanism: str, *arguments: str | Path, **settings: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def on_a_kernel_without(mechanism: str, *arguments: str | Path, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Our Python on such a kernel, its stderr in its stdout; killed if it still runs at the end."""
+    with subprocess.Popen(
         [sys.executable, LACKING, mechanism, sys.executable, *arguments],
         env={**os.environ, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 @needs_landlock
@@ -51,12 +60,12 @@ def on_a_kernel_without(mechanism: str, *arguments: str | Path, **settings: str)
     ("mechanism", "left"),
     [
         ("landlock", Mechanisms(landlock_abi=0, seccomp=True)),
-        ("seccomp", replace(mechanisms(), seccomp=False)),
+        ("seccomp", Mechanisms(kernel_abi(), seccomp=False)),
     ],
 )
 def test_a_mechanism_that_the_kernel_refuses_is_found_lacking(mechanism: str, left: Mechanisms) -> None:
     with on_a_kernel_without(mechanism, "-c", TELL) as asking:
-        said, _ = asking.communicate(timeout=60)
+        said, _ = asking.communicate(timeout=30)
     assert said.strip() == str(left)
 
 
@@ -66,7 +75,7 @@ def test_a_worker_that_requires_the_sandbox_does_not_start_without(tmp_path: Pat
     service = ("-c", RUN, "run", "--roles", roles)
     settings = {**SETTINGS, "REQUIRE_SANDBOX": "true", "STORE__ROOT": str(tmp_path), "SCRATCH": str(tmp_path)}
     with on_a_kernel_without("landlock", *service, **settings) as running:
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=30)
     assert running.returncode == 2
     assert said.splitlines()[-1].startswith("REQUIRE_SANDBOX is true, but this machine lacks Landlock: ffmpeg would")
 
@@ -84,7 +93,6 @@ def test_without_it_a_worker_warns_and_other_roles_do_not_mind(
     with on_a_kernel_without("landlock", *service, **settings) as running:
         assert running.stdout is not None
         line = next((line for line in running.stdout if word in line), None)
-        running.kill()
     assert line is not None
     if roles == "worker":
         assert '"lacking": ["Landlock"]' in line
