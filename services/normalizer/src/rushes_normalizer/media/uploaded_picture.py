@@ -11,7 +11,7 @@ from rushes_schemas.failures import FailureCode
 from rushes_schemas.outputs import ObjectKind
 
 from rushes_normalizer import picture_child
-from rushes_normalizer.media.blame import blame
+from rushes_normalizer.media.blame import blame, clean
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.pictures import NAMES, PREVIEW_WIDTH, SQUARE_THUMBNAIL, THUMBNAIL
@@ -27,7 +27,6 @@ _REFUSALS: Final = frozenset(
         FailureCode.LIMITS_EXCEEDED,
     }
 )
-_MESSAGE_CHARACTERS: Final = 400
 # glib, which libvips stands on, aborts the process when memory ends.
 _GLIB_OUT_OF_MEMORY: Final = "failed to allocate"
 
@@ -95,6 +94,6 @@ def _size_of(answer: str) -> Size:
         case {"width": int(width), "height": int(height)} if width > 0 and height > 0:
             return Size(width, height)
         case {"refused": str(code), "message": str(message)} if code in _REFUSALS:
-            raise MediaError(FailureCode(code), message.replace("\n", " ")[:_MESSAGE_CHARACTERS])
+            raise MediaError(FailureCode(code), clean(message))
         case _:
             raise MediaError(FailureCode.INTERNAL, "the child that draws pictures gave no answer that can be read")
