@@ -102,6 +102,7 @@ async def make(
     encoding: Encoding | None = None,
     defaults: EncodingDefaults = SMALL,
     limits: Limits | None = None,
+    decode_all: bool = False,
 ) -> Made:
     """Make the outputs of a movie in a folder beside it."""
     scratch = source.with_name(f"{source.name}.scratch")
@@ -114,6 +115,7 @@ async def make(
         defaults=defaults,
         limits=limits or Limits(),
         progress=lambda _stage, _fraction: None,
+        decode_all=decode_all,
     )
 
 

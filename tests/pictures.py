@@ -12,7 +12,7 @@ from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.make import Made, make_picture
 from rushes_schemas.outputs import ObjectKind
 
-from tests.movies import Pixels, of, pixels_of, tools
+from tests.movies import Pixels, of, pixels_of
 
 
 async def pictures_of(source: Path, *, keep_original: bool = False, limits: Limits | None = None) -> Made:
@@ -20,7 +20,6 @@ async def pictures_of(source: Path, *, keep_original: bool = False, limits: Limi
     scratch = source.with_name(f"{source.name}.scratch")
     scratch.mkdir()
     return await make_picture(
-        tools(),
         source,
         scratch,
         keep_original=keep_original,

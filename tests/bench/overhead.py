@@ -198,7 +198,7 @@ async def _bare_command(settings: NormalizerSettings, tools: Tools, movie: Path,
     limits = settings.limits()
     facts = await probe(tools, movie, folder, limits)
     plan = plan_movie(facts, Encoding(), settings.encoding_defaults(), limits)
-    return [str(tools.ffmpeg), *movie_command(plan, movie, limits).arguments]
+    return [str(tools.ffmpeg), *movie_command(plan, movie, limits)]
 
 
 async def _run_bare(command: list[str], folder: Path) -> float:

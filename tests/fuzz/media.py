@@ -128,7 +128,7 @@ def _original(made: Made) -> bytes:
 async def _make(file: Damaged, source: Path, scratch: Path) -> Made:
     if file.whole.is_picture:
         return await make_picture(
-            tools(), source, scratch, keep_original=False, limits=_LIMITS, progress=lambda _stage, _fraction: None
+            source, scratch, keep_original=False, limits=_LIMITS, progress=lambda _stage, _fraction: None
         )
     return await make_movie(
         tools(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from rushes_schemas.outputs import ObjectKind
 
-from tests.movies import ffmpeg, frame, make, of, pixels_of
+from tests.movies import ffmpeg, frame, make, of
 
 HIGH = ObjectKind.HIGH_DEFINITION
 PATCHES = [(200, 40, 40), (40, 180, 60), (50, 60, 200), (230, 230, 230), (16, 16, 16), (200, 180, 40), (128, 128, 128)]
@@ -39,8 +38,7 @@ def bt709(colour: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 def codes(path: Path, patches: int) -> npt.NDArray[np.float64]:
     """Y'CbCr as it is stored, in the middle of each of `patches` bars of a movie's first frame."""
-    size = ffmpeg("-i", path, "-frames:v", "1", "-c:v", "png", "-f", "image2pipe", "-")
-    height, width = pixels_of(io.BytesIO(size), "RGB").shape[:2]
+    height, width, _ = frame(path).shape
     raw = ffmpeg("-i", path, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-")
     samples = np.frombuffer(raw, np.uint8)
     luma = samples[: width * height].reshape(height, width)

@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 from rushes_normalizer.media import make as engine
-from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.make import make_movie
 from rushes_normalizer.media.verify import verify_by_decoding
-from rushes_schemas.encoding import Encoding
 
-from tests.movies import SMALL, movie, tools
+from tests.movies import make, movie
 
 
 @pytest.mark.parametrize(
@@ -29,16 +26,5 @@ async def test_full_verification_decodes_high_definition_too(
         await verify_by_decoding(*arguments, **options)
 
     monkeypatch.setattr(engine, "verify_by_decoding", watched)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    await make_movie(
-        tools(),
-        movie(tmp_path / "a.mp4", frames=4),
-        scratch,
-        encoding=Encoding(),
-        defaults=SMALL,
-        limits=Limits(),
-        progress=lambda _stage, _fraction: None,
-        decode_all=decode_all,
-    )
+    await make(movie(tmp_path / "a.mp4", frames=4), decode_all=decode_all)
     assert sorted(seen) == decoded

@@ -25,7 +25,7 @@ EVERYTHING = frozenset({"h264", "aac", "magicyuv", "shorten"})
 
 def movie_arguments() -> tuple[str, ...]:
     plan = plan_movie(source(), Encoding(), EncodingDefaults(), Limits())
-    return movie_command(plan, Path("/in/a.mov"), Limits()).arguments
+    return movie_command(plan, Path("/in/a.mov"), Limits())
 
 
 def test_the_input_is_confined_to_the_lists() -> None:

@@ -22,7 +22,7 @@ PATH = Path("/in/a movie.mov")
 
 def arguments(facts: SourceFacts, encoding: Encoding | None = None) -> tuple[str, ...]:
     plan = plan_movie(facts, encoding or Encoding(), EncodingDefaults(), Limits())
-    return movie_command(plan, PATH, Limits()).arguments
+    return movie_command(plan, PATH, Limits())
 
 
 def graph(facts: SourceFacts, encoding: Encoding | None = None) -> str:

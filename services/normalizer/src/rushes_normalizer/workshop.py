@@ -182,7 +182,6 @@ class PreviewWorkshop:
                 )
             case UploadKind.PICTURE:
                 return await make_picture(
-                    self._tools,
                     source,
                     outputs,
                     keep_original=stored_kind(row.source) is ObjectKind.ORIGINAL,

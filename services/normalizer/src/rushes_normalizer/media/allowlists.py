@@ -69,15 +69,9 @@ _OTHER_NAMES: Final = (
 )
 DECODERS: Final = (*sorted(CODECS), *_OTHER_NAMES)
 
-
-def confined_to(formats: tuple[str, ...]) -> tuple[str, ...]:
-    """Options before an input that let it be one local file of these formats, whatever that file says."""
-    return (
-        *("-protocol_whitelist", "file"),
-        *("-format_whitelist", ",".join(formats)),
-        *("-codec_whitelist", ",".join(DECODERS)),
-    )
-
-
-# For uploaded movies.
-CONFINED: Final = confined_to(CONTAINERS)
+# Options before an input that let it be one local file of these formats, whatever that file says.
+CONFINED: Final = (
+    *("-protocol_whitelist", "file"),
+    *("-format_whitelist", ",".join(CONTAINERS)),
+    *("-codec_whitelist", ",".join(DECODERS)),
+)

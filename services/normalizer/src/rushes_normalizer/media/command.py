@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +10,7 @@ from rushes_schemas.outputs import ObjectKind
 from rushes_normalizer.media.allowlists import CONFINED
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import H264, MoviePlan, Size
-from rushes_normalizer.media.stills import NAMES, picture_sizes, png_output, stills_chains, stills_outputs
+from rushes_normalizer.media.stills import picture_sizes, png_output, stills_chains, stills_outputs
 
 AUDIO_RATE: Final = 48000
 _AUDIO_BITRATE: Final = "192k"
@@ -35,34 +34,24 @@ TILE: Final = "tile.png"
 COUNTING: Final = ("-stats_enc_post:v:0", "pipe:1", "-stats_enc_post_fmt:v:0", "{n}")
 
 
-@dataclass(frozen=True)
-class Command:
-    """Arguments of ffmpeg without the program; outputs are names relative to the working folder."""
-
-    arguments: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
-def movie_command(plan: MoviePlan, source: Path, limits: Limits) -> Command:
+def movie_command(plan: MoviePlan, source: Path, limits: Limits) -> tuple[str, ...]:
     """One pass from the source to both movies, the pictures of the first frame and the contact sheet.
 
-    Without movies (the source serves as it came) the pass counts the frames on the way. The log says how many frames
-    were decoded (at `verbose`), and stdout counts those that left the first output (`COUNTING`).
+    Arguments of ffmpeg without the program; outputs are names relative to the working folder. Without movies (the
+    source serves as it came) the pass counts the frames on the way. The log says how many frames were decoded (at
+    `verbose`), and stdout counts those that left the first output (`COUNTING`).
     """
     movies = [(name, h264) for name, h264 in _movies(plan) if h264 is not None]
     sizes = picture_sizes(plan.still, limits)
     graph = _graph(plan, movies, sizes)
-    outputs: list[str] = []
     arguments = ["-hide_banner", "-nostdin", "-nostats", "-y", "-loglevel", "level+verbose", "-copyts"]
     arguments += _source(plan, source, limits)
     arguments += ["-filter_complex_threads", str(limits.threads), "-filter_complex", graph]
     for number, (name, h264) in enumerate(movies):
         arguments += _movie_output(plan, h264, number, limits, name)
-        outputs.append(name)
     if not movies:
         arguments += ["-map", "[count]", "-fps_mode", "passthrough", *COUNTING, "-f", "null", "-"]
-    arguments += [*stills_outputs(sizes), *png_output("[tile]", TILE, "rgb24")]
-    return Command(tuple(arguments), (*outputs, *(NAMES[kind] for kind in sizes), TILE))
+    return (*arguments, *stills_outputs(sizes), *png_output("[tile]", TILE, "rgb24"))
 
 
 def _movies(plan: MoviePlan) -> tuple[tuple[str, H264 | None], ...]:

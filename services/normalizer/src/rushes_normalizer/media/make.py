@@ -19,10 +19,11 @@ from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import MoviePlan, Size, plan_movie
 from rushes_normalizer.media.probe import probe
 from rushes_normalizer.media.process import ChildError, run
+from rushes_normalizer.media.source_length import check_length
 from rushes_normalizer.media.stages import Progress, Report, Stage
 from rushes_normalizer.media.stills import NAMES, picture_sizes
 from rushes_normalizer.media.tools import Tools
-from rushes_normalizer.media.uploaded_picture import check_length, draw_pictures
+from rushes_normalizer.media.uploaded_picture import draw_pictures
 from rushes_normalizer.media.verify import check_decoded, verify_by_decoding, verify_movie, verify_pictures
 
 __all__ = ["Made", "MadeOutput", "MediaFacts", "Progress", "Stage", "make_movie", "make_picture"]
@@ -123,7 +124,6 @@ async def make_movie(
 
 
 async def make_picture(
-    tools: Tools,
     source: Path,
     scratch: Path,
     *,
@@ -158,7 +158,7 @@ async def make_picture(
 async def _encode(tools: Tools, plan: MoviePlan, source: Path, scratch: Path, limits: Limits, report: Report) -> None:
     report.at(Stage.ENCODING)
     count = _counter(report, Stage.ENCODING, plan)
-    arguments = movie_command(plan, source, limits).arguments
+    arguments = movie_command(plan, source, limits)
     try:
         log = await run(
             [str(tools.ffmpeg), *arguments],

@@ -19,6 +19,7 @@ from rushes_normalizer.media.facts import AudioFacts, Cadence, ColourTags, Sourc
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.process import ChildError, run
 from rushes_normalizer.media.signature import looks_like_movie
+from rushes_normalizer.media.source_length import check_length
 from rushes_normalizer.media.tools import Tools
 
 _HEADER_ENTRIES: Final = ":".join(
@@ -44,11 +45,7 @@ async def probe(
     Raises:
         MediaError: `source_empty`, `not_a_movie`, `unsupported_codec`, `corrupt` or `limits_exceeded`.
     """
-    size = path.stat().st_size
-    if size == 0:
-        raise MediaError(FailureCode.SOURCE_EMPTY, "the source has 0 bytes")
-    if size > limits.max_source_bytes:
-        raise _exceeded("the source's size in bytes", size, limits.max_source_bytes)
+    size = check_length(path, limits)
     base = [str(tools.ffprobe), "-loglevel", "level+error", *CONFINED]
     lines: list[str] = []
     argv = [*base, "-show_entries", _HEADER_ENTRIES, "-of", "json", f"file:{path}"]

@@ -19,7 +19,7 @@ class Stage(StrEnum):
 
 Progress = Callable[[Stage, float], None]
 
-# Where each stage lies in the whole job. Pictures and verification go on at once; the later name wins.
+# Where each stage lies in the whole job. A movie's pictures are made while it is encoded; only uploads draw them apart.
 _SPANS: Final = {
     Stage.PROBING: (0.0, 0.02),
     Stage.ENCODING: (0.02, 0.90),

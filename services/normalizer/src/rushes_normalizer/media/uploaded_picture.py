@@ -35,20 +35,6 @@ _REFUSALS: Final = frozenset(
 _GLIB_OUT_OF_MEMORY: Final = "failed to allocate"
 
 
-def check_length(source: Path, limits: Limits) -> None:
-    """Refuse an upload that is empty or too long to be read.
-
-    Raises:
-        MediaError: `source_empty` or `limits_exceeded`.
-    """
-    length = source.stat().st_size
-    if length == 0:
-        raise MediaError(FailureCode.SOURCE_EMPTY, "the source has 0 bytes")
-    if length > limits.max_source_bytes:
-        msg = f"the source has {length} bytes; the limit is {limits.max_source_bytes}"
-        raise MediaError(FailureCode.LIMITS_EXCEEDED, msg)
-
-
 async def draw_pictures(source: Path, scratch: Path, *, keep_original: bool, limits: Limits) -> Size:
     """Write the PNGs of an upload into `scratch`, under `stills.NAMES`, and give its upright size.
 
