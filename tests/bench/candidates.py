@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from rushes_normalizer.media.plan import HIGHDEF_TUNING, LOWDEF_TUNING, SEEKABLE, TUNED_PRESET
+from rushes_normalizer.media.plan import SEEKABLE, TUNED_PRESET, TUNING
 from rushes_normalizer.media.tools import Tools
 
 from tests.bench.spent import cpu_seconds
@@ -54,12 +54,10 @@ class Candidate:
 
 
 _ZOU: Final = Candidate("medium")
-_OURS: Final = {
-    Definition.HIGH: Candidate(TUNED_PRESET.value, HIGHDEF_TUNING),
-    Definition.LOW: Candidate(TUNED_PRESET.value, LOWDEF_TUNING),
-}
+_OURS: Final = Candidate(TUNED_PRESET.value, TUNING)
 _PLAIN: Final = "bframes=0:weightp=0:rc-lookahead=10"
 _FLAT: Final = f"{_PLAIN}:aq-mode=0"
+_ROUNDED: Final = "deadzone-inter=8:deadzone-intra=4"
 _BOTH: Final = (
     _ZOU,
     *(Candidate(preset) for preset in ("faster", "veryfast", "superfast", "ultrafast")),
@@ -67,29 +65,31 @@ _BOTH: Final = (
     Candidate("veryfast", _FLAT),
     Candidate("superfast", _PLAIN),
     Candidate("superfast", _FLAT),
-    Candidate("superfast", f"{_FLAT}:trellis=1"),
-    Candidate("superfast", f"{_FLAT}:subme=4"),
+    Candidate("superfast", f"{_FLAT}:{_ROUNDED}"),
+    Candidate("superfast", f"{_FLAT}:trellis=1:deblock=-2,-2"),
+    Candidate("superfast", f"{_FLAT}:subme=6"),
+    _OURS,
+    Candidate("superfast", f"{TUNING}:cabac=0"),
+    Candidate("superfast", f"{TUNING}:keyint=1"),
+    Candidate("superfast", TUNING.replace("aq-mode=0", "aq-strength=0.5")),
+    replace(_OURS, threads=1),
 )
-_SCALED: Final = tuple(
-    Candidate(_OURS[Definition.LOW].preset, _OURS[Definition.LOW].parameters, scaler)
-    for scaler in ("fast_bilinear", "lanczos", "bicubic+accurate_rnd")
-)
-_ONE_THREAD: Final = {
-    definition: Candidate(ours.preset, ours.parameters, threads=1) for definition, ours in _OURS.items()
-}
 CANDIDATES: Final[Mapping[Definition, tuple[Candidate, ...]]] = {
-    definition: tuple(dict.fromkeys((*_BOTH, ours, _ONE_THREAD[definition], *more)))
-    for definition, ours, more in (
-        (Definition.HIGH, _OURS[Definition.HIGH], ()),
-        (Definition.LOW, _OURS[Definition.LOW], _SCALED),
-    )
+    Definition.HIGH: _BOTH,
+    Definition.LOW: (
+        *_BOTH,
+        *(replace(_OURS, scaler=scaler) for scaler in ("fast_bilinear", "lanczos", "bicubic+accurate_rnd")),
+    ),
 }
 
 
 def zou_and_ours() -> dict[tuple[Definition, str], str]:
     """Whose choice a candidate is."""
-    zous = {(definition, _ZOU.name): "Zou" for definition in Definition}
-    return zous | {(definition, ours.name): "Rushes" for definition, ours in _OURS.items()}
+    return {
+        (definition, candidate.name): whose
+        for definition in Definition
+        for candidate, whose in ((_ZOU, "Zou"), (_OURS, "Rushes"))
+    }
 
 
 def encode(tools: Tools, candidate: Candidate, definition: Definition, frames: Path, movie: Path) -> float:

@@ -129,7 +129,7 @@ async def test_three_frames_with_huge_timestamps_are_refused_before_any_encode(t
         Limits(max_frames=19),
         Limits(max_duration_seconds=Fraction(1, 2)),
         Limits(max_source_bytes=1000),
-        Limits(max_output_bytes=20_000),
+        Limits(max_output_bytes=5_000),
         Limits(max_memory_bytes=300 * 1024**2),
     ],
     ids=lambda limits: str(next(name for name in vars(limits) if getattr(limits, name) != getattr(Limits(), name))),

@@ -13,7 +13,8 @@ from rushes_normalizer.media.plan import H264, MoviePlan, Size
 from rushes_normalizer.media.stills import picture_sizes, png_output, stills_chains, stills_outputs
 
 AUDIO_RATE: Final = 48000
-_AUDIO_BITRATE: Final = "192k"
+# The fast coder: at this bitrate as true in each band as the default one, in a third of its time.
+_AAC: Final = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k")
 # Another matrix costs precision: without these flags patches are off by up to 6 of 255.
 _EXACT: Final = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _BT709: Final = "out_color_matrix=bt709:out_range=tv"
@@ -75,7 +76,7 @@ def _graph(plan: MoviePlan, movies: list[tuple[str, H264]], sizes: dict[ObjectKi
         # The contact sheet is scaled from low definition: a quarter of the pixels.
         chains.append(f"[less]{_scale_to(movies[1][1].size)},split=2[v1][cells]")
     chains.insert(0, f"[0:{plan.video.index}]{','.join(head)}")
-    chains += stills_chains(f"[still]trim=end_frame=1,scale={_TO_RGB},format=rgba", plan.still, sizes)
+    chains += stills_chains(f"[still]trim=end_frame=1,scale={_TO_RGB},format=rgb24", plan.still, sizes)
     chains.append(_tile(plan))
     if movies:
         chains.append(_audio(plan, len(movies)))
@@ -211,6 +212,6 @@ def _movie_output(plan: MoviePlan, h264: H264, number: int, limits: Limits, name
         *("-b:v", str(h264.bits_per_second), "-maxrate", str(h264.bits_per_second), "-bufsize", str(h264.vbv_bits)),
         *("-pix_fmt", "yuv420p", "-fps_mode", "passthrough"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
-        *("-c:a", "aac", "-b:a", _AUDIO_BITRATE),
+        *_AAC,
         *("-movflags", "+faststart", "-f", "mp4", name),
     ]

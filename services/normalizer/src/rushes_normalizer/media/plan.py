@@ -20,11 +20,10 @@ from rushes_normalizer.media.limits import Limits
 # A keyframe every second frame lets a player step frame by frame; scene cuts add none of their own.
 SEEKABLE: Final = "keyint=2:scenecut=0"
 # With a keyframe every two frames nearly all bits are intra: B-frames, motion search and weighted prediction buy
-# nothing. Ten frames of lookahead keep the rate at its target. At 6 Mbit/s each bit counts, so low definition takes
-# trellis quantisation too: two VMAF points for a tenth more CPU. Measured in docs/encoder-choice.md.
+# nothing. Ten frames of lookahead keep the rate at its target. Small dead zones keep grain and gradients at no cost,
+# where trellis quantisation would take a tenth more CPU. Measured in docs/encoder-choice.md.
 TUNED_PRESET: Final = X264Preset.SUPERFAST
-HIGHDEF_TUNING: Final = "bframes=0:weightp=0:aq-mode=0:rc-lookahead=10"
-LOWDEF_TUNING: Final = f"{HIGHDEF_TUNING}:trellis=1:deblock=-2,-2"
+TUNING: Final = "bframes=0:weightp=0:aq-mode=0:rc-lookahead=10:deblock=-2,-2:deadzone-inter=8:deadzone-intra=4"
 
 TILE_COLUMNS: Final = 8
 TILE_MAX_ROWS: Final = 480
@@ -139,22 +138,22 @@ def plan_movie(facts: SourceFacts, encoding: Encoding, defaults: EncodingDefault
     factor = encoding.vbv_bufsize_factor or defaults.vbv_bufsize_factor
     preset = encoding.preset or defaults.preset
 
-    def h264(size: Size, bitrate: str, tuning: str) -> H264:
+    def h264(size: Size, bitrate: str) -> H264:
         bits = bitrate_bits(bitrate)
         return H264(
             size=size,
             bits_per_second=bits,
             vbv_bits=round(bits * factor),
             preset=preset or TUNED_PRESET,
-            parameters=SEEKABLE if preset else f"{SEEKABLE}:{tuning}",
+            parameters=SEEKABLE if preset else f"{SEEKABLE}:{TUNING}",
         )
 
     highdef = lowdef = None
     if not encoding.skip_normalization:
         low = plan_lowdef(canvas, defaults.lowdef_width)
-        lowdef = h264(low, encoding.lowdef_bitrate or defaults.lowdef_bitrate, LOWDEF_TUNING)
+        lowdef = h264(low, encoding.lowdef_bitrate or defaults.lowdef_bitrate)
         if not encoding.skip_highdef:
-            highdef = h264(canvas, encoding.highdef_bitrate or defaults.highdef_bitrate, HIGHDEF_TUNING)
+            highdef = h264(canvas, encoding.highdef_bitrate or defaults.highdef_bitrate)
     return MoviePlan(
         video=video,
         audio=facts.audio,

@@ -52,7 +52,7 @@ def stills_chains(frame: str, source: Size, sizes: Mapping[ObjectKind, Size]) ->
     """Filter chains from one frame of `source`'s size to a pad for each picture.
 
     Args:
-        frame: a pad with the filters that make RGBA of it: `[still]trim=end_frame=1,format=rgba`.
+        frame: a pad with the filters that make RGB of it: `[still]trim=end_frame=1,format=rgb24`.
     """
     pads = "".join(f"[to_{_LABELS[kind]}]" for kind in sizes)
     chains = [f"{frame},split={len(sizes)}{pads}"]
@@ -63,7 +63,11 @@ def stills_chains(frame: str, source: Size, sizes: Mapping[ObjectKind, Size]) ->
 
 def stills_outputs(sizes: Mapping[ObjectKind, Size]) -> list[str]:
     """The arguments that write the pads of `stills_chains` into the files of `NAMES`."""
-    return [argument for kind in sizes for argument in png_output(f"[{_LABELS[kind]}]", NAMES[kind], "rgba")]
+    arguments = []
+    for kind in sizes:
+        barred = kind in (ObjectKind.THUMBNAIL, ObjectKind.SQUARE_THUMBNAIL)
+        arguments += png_output(f"[{_LABELS[kind]}]", NAMES[kind], "rgba" if barred else "rgb24")
+    return arguments
 
 
 def png_output(pad: str, name: str, pixel_format: str) -> list[str]:
@@ -80,4 +84,4 @@ def _fitted(kind: ObjectKind, source: Size, size: Size) -> str:
     factor = min(Fraction(size.width, source.width), Fraction(size.height, source.height))
     width, height = max(1, round(source.width * factor)), max(1, round(source.height * factor))
     scale = f"scale={width}:{height}:flags=bicubic,setsar=1"
-    return f"{scale},pad={size.width}:{size.height}:-1:-1:color=black@0"
+    return f"{scale},format=rgba,pad={size.width}:{size.height}:-1:-1:color=black@0"
