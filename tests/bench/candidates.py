@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from rushes_normalizer.media.plan import SEEKABLE, TUNED_PRESET, TUNING
+from rushes_normalizer.media.plan import AMPLE, SEEKABLE, SPARSE
 from rushes_normalizer.media.tools import Tools
 
 from tests.bench.spent import cpu_seconds
@@ -54,10 +54,12 @@ class Candidate:
 
 
 _ZOU: Final = Candidate("medium")
-_OURS: Final = Candidate(TUNED_PRESET.value, TUNING)
+_OURS: Final = {
+    Definition.HIGH: Candidate(AMPLE.preset.value, AMPLE.parameters),
+    Definition.LOW: Candidate(SPARSE.preset.value, SPARSE.parameters),
+}
 _PLAIN: Final = "bframes=0:weightp=0:rc-lookahead=10"
 _FLAT: Final = f"{_PLAIN}:aq-mode=0"
-_ROUNDED: Final = "deadzone-inter=8:deadzone-intra=4"
 _BOTH: Final = (
     _ZOU,
     *(Candidate(preset) for preset in ("faster", "veryfast", "superfast", "ultrafast")),
@@ -65,20 +67,19 @@ _BOTH: Final = (
     Candidate("veryfast", _FLAT),
     Candidate("superfast", _PLAIN),
     Candidate("superfast", _FLAT),
-    Candidate("superfast", f"{_FLAT}:{_ROUNDED}"),
     Candidate("superfast", f"{_FLAT}:trellis=1:deblock=-2,-2"),
     Candidate("superfast", f"{_FLAT}:subme=6"),
-    _OURS,
-    Candidate("superfast", f"{TUNING}:cabac=0"),
-    Candidate("superfast", f"{TUNING}:keyint=1"),
-    Candidate("superfast", TUNING.replace("aq-mode=0", "aq-strength=0.5")),
-    replace(_OURS, threads=1),
+    *_OURS.values(),
+    *(Candidate("superfast", f"{SPARSE.parameters}:{more}") for more in ("cabac=0", "keyint=1")),
+    Candidate("superfast", SPARSE.parameters.replace("aq-mode=0", "aq-strength=0.5")),
 )
+_SCALERS: Final = ("fast_bilinear", "lanczos", "bicubic+accurate_rnd")
 CANDIDATES: Final[Mapping[Definition, tuple[Candidate, ...]]] = {
-    Definition.HIGH: _BOTH,
+    Definition.HIGH: (*_BOTH, replace(_OURS[Definition.HIGH], threads=1)),
     Definition.LOW: (
         *_BOTH,
-        *(replace(_OURS, scaler=scaler) for scaler in ("fast_bilinear", "lanczos", "bicubic+accurate_rnd")),
+        replace(_OURS[Definition.LOW], threads=1),
+        *(replace(_OURS[Definition.LOW], scaler=scaler) for scaler in _SCALERS),
     ),
 }
 
@@ -88,7 +89,7 @@ def zou_and_ours() -> dict[tuple[Definition, str], str]:
     return {
         (definition, candidate.name): whose
         for definition in Definition
-        for candidate, whose in ((_ZOU, "Zou"), (_OURS, "Rushes"))
+        for candidate, whose in ((_ZOU, "Zou"), (_OURS[definition], "Rushes"))
     }
 
 

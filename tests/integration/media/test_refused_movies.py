@@ -89,6 +89,26 @@ async def test_a_movie_that_was_cut_off_is_corrupt(tmp_path: Path, name: str, co
     assert (await refused(source)).code is FailureCode.CORRUPT
 
 
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "a.ts"), ("mpeg2video", "a.ts"), ("mpeg2video", "a.mpg")])
+async def test_a_broadcast_stream_that_ends_within_a_frame_is_corrupt(tmp_path: Path, codec: str, name: str) -> None:
+    whole = movie(tmp_path / name, "-c:v", codec, "-b:v", "4M", "-vf", "noise=alls=60:allf=t").read_bytes()
+    for packets in (len(whole) // 300, len(whole) // 400):
+        source = tmp_path / f"cut-{packets}-{name}"
+        source.write_bytes(whole[: 188 * packets])
+        error = await refused(source)
+        assert error.code is FailureCode.CORRUPT
+        assert "a frame of the source is damaged" in error.message
+
+
+@pytest.mark.parametrize("muxer", [(), ("-mpegts_m2ts_mode", "1")], ids=["188", "192"])
+async def test_a_transport_stream_that_ends_within_a_packet_is_corrupt(tmp_path: Path, muxer: tuple[str, ...]) -> None:
+    whole = movie(tmp_path / "a.ts", *X264, *muxer, frames=5).read_bytes()
+    source = tmp_path / "cut.ts"
+    source.write_bytes(whole[:-1])
+    error = await refused(source)
+    assert (error.code, error.message) == (FailureCode.CORRUPT, "the source ends in the middle of a transport packet")
+
+
 async def test_frames_that_cannot_be_decoded_are_corrupt(tmp_path: Path) -> None:
     source = movie(tmp_path / "a.mov", "-c:v", "prores_ks")
     content = bytearray(source.read_bytes())

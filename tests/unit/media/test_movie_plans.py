@@ -12,7 +12,7 @@ from rushes_normalizer.media.defaults import EncodingDefaults
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.facts import Cadence, ColourTags, SourceFacts
 from rushes_normalizer.media.limits import Limits
-from rushes_normalizer.media.plan import MoviePlan, Size, fit, plan_lowdef, plan_movie, plan_tile
+from rushes_normalizer.media.plan import MoviePlan, Size, fit, plan_lowdef, plan_movie, plan_tile, tuning_for
 from rushes_schemas.encoding import Encoding, X264Preset
 from rushes_schemas.failures import FailureCode
 
@@ -93,6 +93,22 @@ def test_bitrates_are_target_and_cap_with_two_seconds_of_buffer() -> None:
     assert asked.highdef is not None
     assert asked.lowdef is not None
     assert (asked.highdef.vbv_bits, asked.lowdef.vbv_bits) == (15_000_000, 1_200_000)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "rate", "bits", "preset"),
+    [
+        (1920, 1080, 25, 28_000_000, X264Preset.ULTRAFAST),
+        (1920, 1080, 50, 28_000_000, X264Preset.SUPERFAST),
+        (3840, 2160, 25, 28_000_000, X264Preset.SUPERFAST),
+        (1280, 720, 25, 6_000_000, X264Preset.SUPERFAST),
+        (1280, 720, 25, 28_000_000, X264Preset.ULTRAFAST),
+    ],
+)
+def test_the_fewer_bits_a_pixel_gets_the_more_care_they_need(
+    width: int, height: int, rate: int, bits: int, preset: X264Preset
+) -> None:
+    assert tuning_for(Size(width, height), bits, Fraction(rate)).preset is preset
 
 
 def test_a_preset_is_used_plainly_and_the_tuning_otherwise() -> None:

@@ -33,6 +33,8 @@ _HEADER_ENTRIES: Final = ":".join(
     )
 )
 
+_TRANSPORT_SYNC: Final = 0x47
+
 
 async def probe(
     tools: Tools, path: Path, scratch: Path, limits: Limits, *, on_frame: Callable[[], None] = lambda: None
@@ -57,6 +59,8 @@ async def probe(
     check_streams(answer, limits)
     header = parse_header(answer, tools.decoders)
     check_size(header, limits)
+    if header.container == "mpegts":
+        _refuse_half_packet(path, size)
 
     packets = Packets(limits.max_frames)
 
@@ -254,6 +258,15 @@ def _cadence(header: Header, packets: Packets) -> Cadence:
     if packets.untimed:
         return untimed_cadence(packets.count, header.rates)
     return cadence(packets.timestamps, last_duration=packets.last_duration, tick=header.tick, declared=header.rates)
+
+
+def _refuse_half_packet(path: Path, size: int) -> None:
+    """A transport stream says nowhere how long it is, but it is made of packets of one length."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    for offset, length in ((0, 188), (4, 192), (0, 204)):  # plain, with a time code before, with a checksum after
+        if set(head[offset::length][:4]) == {_TRANSPORT_SYNC} and size % length:
+            raise MediaError(FailureCode.CORRUPT, "the source ends in the middle of a transport packet")
 
 
 def _refuse_early_end(header: Header, packets: Packets, when: Cadence) -> None:

@@ -26,16 +26,24 @@ _KEPT_CHARACTERS = 500
 # glibc reserves 64 MiB of address space for each of up to 8 arenas a core; on a large machine that alone would pass the
 # bound on memory.
 _ENVIRONMENT: Final = {"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1", "MALLOC_ARENA_MAX": "4"}
+# "[vist#0:0/h264 @ 0x55a1] [dec:h264 @ 0x55a2] [warning] corrupt decoded frame"; before ffmpeg 7 "a.mov: corrupt
+# decoded frame in stream 0". H.264 may hand a frame out before one of its threads finds the fault, then only logged.
+_DAMAGED: Final = re.compile(r"(vist#.*|: )corrupt decoded frame|error while decoding MB")
 # "[mov @ 0x55a1] [error] ...": who says it, then how loud.
 _ERROR: Final = re.compile(r"^(\[[^\]]*\] ?)*\[(error|fatal)\]")
 
 
 @dataclass
 class ChildLog:
-    """A child's stderr, bounded: its last lines, and its first errors (the later ones follow from them)."""
+    """A child's stderr, bounded: its last lines, and its first errors (the later ones follow from them).
+
+    Attributes:
+        damaged: the first lines that say of a video frame that it was decoded in part, the rest of it made up.
+    """
 
     last: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     errors: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
     def add(self, line: str) -> None:
         """Keep one line, as `-loglevel level+...` writes it."""
@@ -43,6 +51,8 @@ class ChildLog:
         self.last.append(line)
         if len(self.errors) < _KEPT_ERRORS and _ERROR.match(line):
             self.errors.append(line)
+        if len(self.damaged) < _KEPT_ERRORS and _DAMAGED.search(line):
+            self.damaged.append(line)
 
     @property
     def complaints(self) -> list[str]:

@@ -37,7 +37,7 @@ def decoded_frames(log: ChildLog, stream: int) -> int | None:
 
 
 def check_decoded(log: ChildLog, plan: MoviePlan) -> None:
-    """All frames that the container promises were decoded: an end that comes early is no shorter movie.
+    """All frames that the container promises were decoded, each whole: an end that comes early is no shorter movie.
 
     Raises:
         MediaError: `corrupt`, or `internal` for an ffmpeg that does not tell.
@@ -50,6 +50,8 @@ def check_decoded(log: ChildLog, plan: MoviePlan) -> None:
     if decoded != expected:
         said = f"; ffmpeg said: {clean(log.errors[0])}" if log.errors else ""
         raise MediaError(FailureCode.CORRUPT, f"{decoded} of the source's {expected} frames could be decoded{said}")
+    if log.damaged:
+        raise MediaError(FailureCode.CORRUPT, f"a frame of the source is damaged; ffmpeg said: {clean(log.damaged[0])}")
 
 
 async def verify_movie(tools: Tools, path: Path, size: Size, plan: MoviePlan, scratch: Path, limits: Limits) -> None:
