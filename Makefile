@@ -71,6 +71,10 @@ bench-media: environment ## Rushes against Zou: CPU, VMAF, bytes; installs Zou i
 bench-encoders: environment ## Encoder settings: CPU against quality; draws docs/media-encoders.svg
 	$(BIN)/python -m tests.bench.encoders --table --picture docs/media-encoders.svg
 
+.PHONY: bench-pictures
+bench-pictures: environment ## Pictures of 100 megapixels: libvips against Pillow
+	$(BIN)/python -m tests.bench.pictures
+
 .PHONY: bench-slots
 bench-slots: environment ## A batch in two slots on two cores against one slot
 	$(BIN)/python -m tests.bench.slots

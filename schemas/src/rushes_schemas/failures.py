@@ -70,12 +70,12 @@ FAILURES: Final[dict[FailureCode, FailureFacts]] = {
         "No demuxer or decoder recognises the source, or it holds no video stream.",
     ),
     FailureCode.UNSUPPORTED_CODEC: _permanent(
-        "The movie uses a codec that cannot be read here; please export it as H.264 or ProRes.",
-        "ffmpeg has no decoder for the source's video or audio, or the codec is not one of those that are read.",
+        "This kind of file cannot be read here; please export a movie as H.264 or ProRes, a picture as PNG or JPEG.",
+        "No decoder reads the source's video, audio or kind of picture, or it is not allowed; the message names it.",
     ),
     FailureCode.CORRUPT: _permanent(
         "The uploaded file is damaged; please export and upload it again.",
-        "The source is recognised but cannot be decoded to its end; the message quotes ffmpeg.",
+        "The source is recognised but cannot be decoded to its end; the message quotes the decoder.",
     ),
     FailureCode.LIMITS_EXCEEDED: _permanent(
         "The file is larger than what this studio accepts for review; please upload a smaller version.",

@@ -169,6 +169,15 @@ async def test_an_exr_without_colours_is_refused_by_its_channels(tmp_path: Path)
     assert (error.code, "it has Z" in error.message) == (FailureCode.UNSUPPORTED_CODEC, True)
 
 
+async def test_a_psd_that_claims_no_channels_is_corrupt(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.psd")
+    content = bytearray(source.read_bytes())
+    content[12:14] = bytes(2)
+    source.write_bytes(content)
+    error = await refused(source)
+    assert (error.code, error.message) == (FailureCode.CORRUPT, "the PSD says that it has 0 channels")
+
+
 async def test_a_psd_without_a_merged_picture_is_refused_by_name(tmp_path: Path) -> None:
     planes = noise().transpose(2, 0, 1)
     source = write_psd(tmp_path / "a.psd", planes, resources=resource(1057, b"\0\0\0\1\0" + b"\0" * 8))

@@ -24,7 +24,9 @@ class NormalizerSettings(RuntimeSettings):
         description="Uploads that are movies; others are pictures or plain files.",
     )
     picture_extensions: Extensions = Field(
-        "png,jpg,jpeg,jpe", description="Uploads to make pictures of; other files are kept as they are."
+        "png,jpg,jpeg,jpe",
+        description="Uploads to make pictures of; other files are kept as they are. "
+        "Add any of gif, webp, tif, tiff, psd, exr, hdr.",
     )
     default_fps: Rate | None = Field(
         None, description="Output rate of every movie without a rate of its own; default: the source's."
@@ -65,10 +67,10 @@ class NormalizerSettings(RuntimeSettings):
     ffmpeg: str | None = Field(None, description="Path of ffmpeg; default: the wheel's, else the PATH's.")
     ffprobe: str | None = Field(None, description="Path of ffprobe; default: the wheel's, else the PATH's.")
     ffmpeg_threads: Annotated[int, Field(ge=0, le=256)] = Field(
-        0, description="Threads of each decoder and encoder; 0 takes what the machine has."
+        0, description="Threads of each decoder, encoder and picture; 0 takes what the machine has."
     )
     ffmpeg_memory: Annotated[int, Field(ge=268_435_456)] = Field(
-        8_589_934_592, description="Bytes of address space of one ffmpeg."
+        8_589_934_592, description="Bytes of address space of one ffmpeg, or of one child that draws pictures."
     )
     missing_confirm_after: Seconds = Field(60, description="Seconds between the two looks that prove a source missing.")
     keep_playable: bool = Field(

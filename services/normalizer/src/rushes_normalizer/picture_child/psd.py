@@ -22,6 +22,7 @@ _GREY, _RGB, _CMYK, _DUOTONE = 1, 3, 4, 8
 # specification says to treat it as grey.
 _MODES: Final = {_GREY: (1, 1), _DUOTONE: (1, 1), _RGB: (3, 2), _CMYK: (4, 5)}
 _RAW, _PACK_BITS = 0, 1
+_MAX_CHANNELS: Final = 56
 _ICC_PROFILE, _VERSION_INFO = 1039, 1057
 _SHORT, _LONG, _UNDEFINED = 3, 4, 7
 _HEADER: Final = struct.Struct(">4sH6xHIIHH")
@@ -111,6 +112,8 @@ def _read_header(file: BinaryIO) -> _Header:
     _, version, channels, height, width, depth, mode = _HEADER.unpack(_read(file, _HEADER.size))
     if version != 1:
         raise RefusedError("unsupported_codec", f"a PSD of version {version} (PSB) is not read")
+    if not 1 <= channels <= _MAX_CHANNELS:
+        raise RefusedError("corrupt", f"the PSD says that it has {channels} channels")
     if mode not in _MODES or depth not in (8, 16, 32):
         msg = f"a PSD of mode {mode} with {depth} bit is not read; grey, RGB and CMYK with 8, 16 and 32 bit are"
         raise RefusedError("unsupported_codec", msg)
