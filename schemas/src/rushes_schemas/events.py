@@ -108,7 +108,8 @@ class Failure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     code: str = Field(description="A failure code such as `corrupt`; may grow.")
-    message: Text2000
+    message: Text2000 = Field(description="One sentence for operators.")
+    for_artist: Text2000 | None = Field(None, description="One sentence for the person who uploaded.")
     retryable: bool
 
 

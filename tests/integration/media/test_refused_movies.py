@@ -86,7 +86,9 @@ async def test_a_movie_that_was_cut_off_is_corrupt(tmp_path: Path, name: str, co
     whole = movie(tmp_path / name, *codec, frames=60).read_bytes()
     source = tmp_path / f"cut-{name}"
     source.write_bytes(whole[: len(whole) * 2 // 3])
-    assert (await refused(source)).code is FailureCode.CORRUPT
+    error = await refused(source)
+    assert error.code is FailureCode.CORRUPT
+    assert "was the upload interrupted?" in (error.for_artist or "")
 
 
 @pytest.mark.parametrize(("codec", "name"), [("libx264", "a.ts"), ("mpeg2video", "a.ts"), ("mpeg2video", "a.mpg")])
@@ -106,7 +108,9 @@ async def test_a_transport_stream_that_ends_within_a_packet_is_corrupt(tmp_path:
     source = tmp_path / "cut.ts"
     source.write_bytes(whole[:-1])
     error = await refused(source)
-    assert (error.code, error.message) == (FailureCode.CORRUPT, "the source ends in the middle of a transport packet")
+    assert error.code is FailureCode.CORRUPT
+    assert error.message == "the source ends too early: it has half a transport packet at its end"
+    assert error.for_artist in [f"The file breaks off near frame {n}: was the upload interrupted?" for n in (4, 5)]
 
 
 async def test_frames_that_cannot_be_decoded_are_corrupt(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from rushes_normalizer.media.blame import blame, clean, cut_off
+from rushes_normalizer.media.blame import blame, clean, was_cut_off
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.probe import Packets, assemble, parse_header
 from rushes_normalizer.media.process import ChildError, ChildLog
@@ -195,8 +195,8 @@ def test_a_log_is_bounded_and_keeps_its_first_errors() -> None:
 
 
 def test_a_demuxer_that_meets_the_end_too_early_is_heard() -> None:
-    assert cut_off(log("[matroska,webm @ 0x1] [error] File ended prematurely")) == "File ended prematurely"
-    assert cut_off(log("[error] something else")) is None
+    assert was_cut_off(log("[matroska,webm @ 0x1] [error] File ended prematurely"))
+    assert not was_cut_off(log("[error] something else"))
 
 
 def test_decoded_frames_are_those_of_the_stream() -> None:

@@ -85,6 +85,16 @@ def test_keep_playable_leaves_a_preview_ready_while_its_outputs_exist(
     assert (made.status, made.failure_code) == (status, code.value)
 
 
+def test_what_is_said_to_the_artist_goes_on_the_row_and_off_with_the_next_failure() -> None:
+    failure = AttemptFailedError(FailureCode.CORRUPT, "why", for_artist="Near frame 5.")
+    told = after_failed_job(
+        row(), NormalizeFailedError(failure, uploaded_at=row().uploaded_at, playable=False), fence=7
+    )
+    assert told.failure_for_artist == "Near frame 5."
+    again = after_failed_job(told, AttemptFailedError(FailureCode.INTERNAL, "why"), fence=8)
+    assert again.failure_for_artist is None
+
+
 def test_a_message_fits_its_column() -> None:
     made = after_failed_job(row(), AttemptFailedError(FailureCode.CORRUPT, "a\0b" * 2000), fence=7)
     assert made.failure_message is not None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rushes_normalizer.previews import PreviewRow
 from rushes_normalizer.transitions import status_changed
-from rushes_schemas import FailureCode, PreviewStatus, Source, StatusChanged, StoredFile
+from rushes_schemas import FAILURES, FailureCode, PreviewStatus, Source, StatusChanged, StoredFile
 
 from tests.unit.normalizer.preview_rows import NOW, PREVIEW_ID, SOURCE, UPLOADED_AT, row, stored
 
@@ -92,6 +92,13 @@ def test_an_error_says_whether_another_try_may_help(code: FailureCode) -> None:
     assert error
     assert (error.code, error.message) == (code.value, "why")
     assert error.retryable is (code in TRANSIENT)
+    assert error.for_artist == FAILURES[code].for_artist
+
+
+def test_an_error_says_to_the_artist_what_is_known_beyond_its_code() -> None:
+    error = _event(row(), row(failure_code="corrupt", failure_message="why", failure_for_artist="Near frame 5.")).error
+    assert error
+    assert error.for_artist == "Near frame 5."
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_preview_id_in_capitals_becomes_the_usual_one() -> None:
     [
         ("status", "archived"),
         ("internal_status", "archived"),
-        ("error", {"code": "haunted", "message": "boo", "retryable": False}),
+        ("error", {"code": "haunted", "message": "boo", "for_artist": None, "retryable": False}),
     ],
 )
 def test_a_reader_keeps_values_of_a_later_version_as_they_came(name: str, value: object) -> None:

@@ -178,6 +178,7 @@ def _uploaded_row(
         "encoding": event.encoding,
         "failure_code": None,
         "failure_message": None,
+        "failure_for_artist": None,
         "deleted_at": None,
     }
     given = ("name", "original_name", "revision", "position", "project_id", "task_id", "person_id")

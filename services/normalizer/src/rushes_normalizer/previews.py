@@ -45,6 +45,7 @@ class PreviewRow:
     fence: int = 0
     failure_code: str | None = None
     failure_message: str | None = None
+    failure_for_artist: str | None = None
     fps: str | None = None
     frame_count: int | None = None
     source_fps: str | None = None
@@ -87,6 +88,7 @@ _COLUMNS: Final = (
     ("fence", "bigint"),
     ("failure_code", "text"),
     ("failure_message", "text"),
+    ("failure_for_artist", "text"),
     ("fps", "text"),
     ("frame_count", "integer"),
     ("source_fps", "text"),

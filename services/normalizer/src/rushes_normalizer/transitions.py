@@ -9,6 +9,7 @@ from typing import Final
 
 from rushes_runtime.failures import AttemptFailedError
 from rushes_schemas import (
+    FAILURES,
     Envelope,
     Failure,
     FailureCode,
@@ -17,7 +18,6 @@ from rushes_schemas import (
     StatusChanged,
     StoredFile,
     exposed_status,
-    is_transient,
     status_after,
 )
 
@@ -37,7 +37,7 @@ class NormalizeFailedError(AttemptFailedError):
     """
 
     def __init__(self, failure: AttemptFailedError, *, uploaded_at: datetime, playable: bool) -> None:
-        super().__init__(failure.code, failure.message)
+        super().__init__(failure.code, failure.message, for_artist=failure.for_artist)
         self.uploaded_at = uploaded_at
         self.playable = playable
 
@@ -60,6 +60,7 @@ def after_success(row: PreviewRow, published: Published, fence: int) -> PreviewR
         fence=fence,
         failure_code=None,
         failure_message=None,
+        failure_for_artist=None,
         file_size=published.source.bytes,
         source=row.source.model_copy(update={"bytes": published.source.bytes, "etag": published.source.etag}),
         files=(published.source, *published.files),
@@ -82,6 +83,7 @@ def after_failed_job(row: PreviewRow, failure: AttemptFailedError, fence: int) -
         fence=fence,
         failure_code=failure.code.value,
         failure_message=failure.message.replace("\0", "")[:2000],
+        failure_for_artist=failure.for_artist,
     )
 
 
@@ -100,10 +102,12 @@ def status_changed(
     job = Job(state=job_state, request_ids=list(request_ids), attempt=attempt)
     failure = None
     if row.failure_code:
+        facts = FAILURES[FailureCode(row.failure_code)]
         failure = Failure(
             code=row.failure_code,
             message=row.failure_message or "",
-            retryable=is_transient(FailureCode(row.failure_code)),
+            for_artist=row.failure_for_artist or facts.for_artist,
+            retryable=facts.transient,
         )
     return StatusChanged(
         preview_file_id=row.id,

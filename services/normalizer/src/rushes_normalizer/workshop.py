@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import structlog
 from rushes_runtime import ledger, outbox
 from rushes_runtime.database import Database
 from rushes_runtime.failures import AttemptFailedError
@@ -41,6 +42,8 @@ from rushes_normalizer.transitions import (
     announcement,
     status_changed,
 )
+
+log = structlog.get_logger(__name__)
 
 # Outputs are about as large as the source, or a few bitrates long; this much room lets most jobs end.
 _ROOM_PER_SOURCE_BYTE: Final = 3
@@ -89,7 +92,8 @@ class PreviewWorkshop:
         try:
             return await self._make_and_publish(row, task, progress, scratch)
         except MediaError as error:
-            failure = AttemptFailedError(error.code, error.message)
+            log.warning("media_failed", code=error.code.value, message=error.message, said=error.said)
+            failure = AttemptFailedError(error.code, error.message, for_artist=error.for_artist)
         except AttemptFailedError as error:
             failure = error
         keep = self._settings.keep_playable and row.status is PreviewStatus.READY

@@ -15,12 +15,14 @@ class AttemptFailedError(Exception):
     Attributes:
         code: why, in the field's terms.
         message: one sentence for operators; it stands on the row and in the event.
+        for_artist: one for the person who uploaded, where more can be said than the code does.
     """
 
-    def __init__(self, code: FailureCode, message: str) -> None:
+    def __init__(self, code: FailureCode, message: str, *, for_artist: str | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.for_artist = for_artist
 
 
 class InstanceMismatchError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 from typing import Final
 
 from rushes_schemas.failures import FailureCode
@@ -60,22 +61,27 @@ def blame(failed: ChildError, doing: str, *, otherwise: FailureCode = FailureCod
     error = _stopped(failed, doing)
     if error is not None:
         return error
-    said = quote(failed.log)
+    said = last_words(failed.log)
     if failed.returncode < 0:
         number = -failed.returncode
         code = FailureCode.CORRUPT if number in _CRASHES else FailureCode.INTERNAL
-        return MediaError(code, f"{doing} ended by {signal.Signals(number).name}; ffmpeg said: {said}")
+        return MediaError(code, f"{doing} ended by {signal.Signals(number).name}", said=said)
     lines = failed.log.complaints
     refused = next((match.group(1) for line in lines if (match := _NOT_ALLOWED.search(line))), None)
     if refused is not None:
-        return MediaError(FailureCode.UNSUPPORTED_CODEC, f"the codec {refused} is not one of those that are read")
+        return unsupported_codec(refused, f"the codec {refused} is not one of those that are read", said=said)
     for words, code in _WORDS:
-        line = next((line for line in lines if words in line), None)
-        if line is not None:
+        if any(words in line for line in lines):
             if words in _OUT_OF_MEMORY:
                 doing = f"{doing}, which may use {failed.limits.max_memory_bytes} bytes of memory,"
-            return MediaError(code, f"{doing} failed; ffmpeg said: {clean(line)}")
-    return MediaError(otherwise, f"{doing} failed with code {failed.returncode}; ffmpeg said: {said}")
+            return MediaError(code, f"{doing} failed: {words}", said=said)
+    return MediaError(otherwise, f"{doing} failed with code {failed.returncode}", said=said)
+
+
+def unsupported_codec(codec: str, message: str, *, said: Sequence[str] = ()) -> MediaError:
+    """The error of a codec that is not read."""
+    for_artist = f"The codec {codec} cannot be read here; please export the movie as H.264 or ProRes."
+    return MediaError(FailureCode.UNSUPPORTED_CODEC, message, for_artist=for_artist, said=said)
 
 
 def _stopped(failed: ChildError, doing: str) -> MediaError | None:
@@ -84,8 +90,8 @@ def _stopped(failed: ChildError, doing: str) -> MediaError | None:
     if failed.timeout is not None:
         return MediaError(FailureCode.TIMEOUT, f"{doing} took longer than its limit of {failed.timeout:g} s")
     if failed.returncode == launcher.FAILED:
-        msg = f"{doing} could not be started in the sandbox: {quote(failed.log)}"
-        return MediaError(FailureCode.INTERNAL, msg)
+        msg = f"{doing} could not be started in the sandbox"
+        return MediaError(FailureCode.INTERNAL, msg, said=last_words(failed.log))
     if failed.returncode == -signal.SIGXCPU:
         msg = f"{doing} used more processor time than the limit of {limits.max_cpu_seconds} s"
         return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
@@ -95,13 +101,10 @@ def _stopped(failed: ChildError, doing: str) -> MediaError | None:
     return None
 
 
-def quote(log: ChildLog) -> str:
-    """The last line of a log that says something, without paths."""
+def last_words(log: ChildLog) -> list[str]:
+    """The last lines of a log that say something, ten at most."""
     candidates = log.complaints or list(log.last)
-    for line in reversed(candidates):
-        if not any(words in line for words in _EMPTY_WORDS):
-            return clean(line)
-    return clean(candidates[-1]) if candidates else "nothing"
+    return list(dict.fromkeys(line for line in candidates if not any(words in line for words in _EMPTY_WORDS)))[-10:]
 
 
 def clean(line: str) -> str:
@@ -109,9 +112,16 @@ def clean(line: str) -> str:
     return _PATH.sub("", _PREFIX.sub("", line)).strip()[:200]
 
 
-def cut_off(log: ChildLog) -> str | None:
-    """What a demuxer said when the file ended too early, or None."""
-    for line in log.complaints:
-        if any(words in line for words in CUT_OFF):
-            return clean(line)
-    return None
+def was_cut_off(log: ChildLog) -> bool:
+    """Whether a demuxer said that the file ended too early."""
+    return any(words in line for line in log.complaints for words in CUT_OFF)
+
+
+def ends_early(message: str, frame: int, *, said: Sequence[str] = ()) -> MediaError:
+    """The error of a file whose end is missing.
+
+    Args:
+        frame: how many the part that is there holds.
+    """
+    for_artist = f"The file breaks off near frame {frame}: was the upload interrupted?"
+    return MediaError(FailureCode.CORRUPT, f"the source ends too early: {message}", for_artist=for_artist, said=said)

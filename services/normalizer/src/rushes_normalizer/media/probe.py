@@ -12,7 +12,7 @@ from typing import Any, Final
 from rushes_schemas.failures import FailureCode
 
 from rushes_normalizer.media.allowlists import CODECS, CONFINED
-from rushes_normalizer.media.blame import blame, cut_off
+from rushes_normalizer.media.blame import blame, ends_early, last_words, unsupported_codec, was_cut_off
 from rushes_normalizer.media.cadence import cadence, untimed_cadence
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.facts import AudioFacts, Cadence, ColourTags, SourceFacts, VideoFacts
@@ -59,8 +59,6 @@ async def probe(
     check_streams(answer, limits)
     header = parse_header(answer, tools.decoders)
     check_size(header, limits)
-    if header.container == "mpegts":
-        _refuse_half_packet(path, size)
 
     packets = Packets(limits.max_frames)
 
@@ -80,19 +78,24 @@ async def probe(
         )
     except ChildError as failed:
         raise blame(failed, "reading the source", otherwise=FailureCode.CORRUPT) from failed
-    said = cut_off(log)
-    if said is not None:
-        raise MediaError(FailureCode.CORRUPT, f"the source ends too early; ffprobe said: {said}")
+    if was_cut_off(log):
+        raise ends_early("its demuxer met the end of the file", max(1, packets.count), said=last_words(log))
+    if header.container == "mpegts":
+        _refuse_half_packet(path, size, packets.count)
     return assemble(header, packets, size)
 
 
 def _unreadable(failed: ChildError, path: Path) -> MediaError:
     error = blame(failed, "reading the source's header", otherwise=FailureCode.NOT_A_MOVIE)
-    if error.code is FailureCode.CORRUPT:
-        with path.open("rb") as file:
-            known = looks_like_movie(file.read(4096))
-        if not known:
-            return MediaError(FailureCode.NOT_A_MOVIE, f"the source is no movie; {error.message}")
+    if error.code is not FailureCode.CORRUPT:
+        return error
+    with path.open("rb") as file:
+        known = looks_like_movie(file.read(4096))
+    if not known:
+        return MediaError(FailureCode.NOT_A_MOVIE, f"the source is no movie; {error.message}", said=error.said)
+    if any("moov atom not found" in line for line in failed.log.complaints):  # most write it last
+        for_artist = "The end of the file is missing: was the upload interrupted?"
+        return MediaError(FailureCode.CORRUPT, "the source has no index", for_artist=for_artist, said=error.said)
     return error
 
 
@@ -260,13 +263,13 @@ def _cadence(header: Header, packets: Packets) -> Cadence:
     return cadence(packets.timestamps, last_duration=packets.last_duration, tick=header.tick, declared=header.rates)
 
 
-def _refuse_half_packet(path: Path, size: int) -> None:
+def _refuse_half_packet(path: Path, size: int, frames: int) -> None:
     """A transport stream says nowhere how long it is, but it is made of packets of one length."""
     with path.open("rb") as file:
         head = file.read(1024)
     for offset, length in ((0, 188), (4, 192), (0, 204)):  # plain, with a time code before, with a checksum after
         if set(head[offset::length][:4]) == {_TRANSPORT_SYNC} and size % length:
-            raise MediaError(FailureCode.CORRUPT, "the source ends in the middle of a transport packet")
+            raise ends_early("it has half a transport packet at its end", frames)
 
 
 def _refuse_early_end(header: Header, packets: Packets, when: Cadence) -> None:
@@ -275,15 +278,10 @@ def _refuse_early_end(header: Header, packets: Packets, when: Cadence) -> None:
     Not so for MOV, whose demuxer speaks up by itself (`cut_off`) and whose count includes what edit lists hide.
     """
     if header.container in ("avi", "mxf", "gxf", "flv") and header.frame_count and packets.count < header.frame_count:
-        raise MediaError(
-            FailureCode.CORRUPT,
-            f"the source ends too early: {packets.count} of {header.frame_count} frames are there",
-        )
+        raise ends_early(f"{packets.count} of {header.frame_count} frames are there", packets.count)
     if header.container == "mxf" and header.duration and when.duration + 2 / when.rate < header.duration:
-        raise MediaError(
-            FailureCode.CORRUPT,
-            f"the source ends too early: {float(when.duration):.2f} of {float(header.duration):.2f} s are there",
-        )
+        lasts = f"{float(when.duration):.2f} of {float(header.duration):.2f} s are there"
+        raise ends_early(lasts, packets.count)
 
 
 def _is_video(stream: dict[str, Any]) -> bool:
@@ -320,10 +318,9 @@ def _is_read(codec: str, decoders: frozenset[str]) -> bool:
 
 
 def _unsupported(kind: str, codec: str) -> MediaError:
-    reason = f"ffmpeg has no decoder for the {kind} codec {codec}"
     if codec not in CODECS:
-        reason = f"the {kind} codec {codec} is not one of those that are read"
-    return MediaError(FailureCode.UNSUPPORTED_CODEC, reason)
+        return unsupported_codec(codec, f"the {kind} codec {codec} is not one of those that are read")
+    return unsupported_codec(codec, f"ffmpeg has no decoder for the {kind} codec {codec}")
 
 
 def _rotation(stream: dict[str, Any]) -> int:

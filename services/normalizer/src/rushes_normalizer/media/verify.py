@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rushes_schemas.failures import FailureCode
 
-from rushes_normalizer.media.blame import blame, clean
+from rushes_normalizer.media.blame import blame, last_words
 from rushes_normalizer.media.command import COUNTING
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
@@ -48,10 +48,19 @@ def check_decoded(log: ChildLog, plan: MoviePlan) -> None:
     if decoded is None:
         raise MediaError(FailureCode.INTERNAL, "ffmpeg did not say how many frames it decoded")
     if decoded != expected:
-        said = f"; ffmpeg said: {clean(log.errors[0])}" if log.errors else ""
-        raise MediaError(FailureCode.CORRUPT, f"{decoded} of the source's {expected} frames could be decoded{said}")
+        raise MediaError(
+            FailureCode.CORRUPT,
+            f"{decoded} of the source's {expected} frames could be decoded",
+            for_artist=f"Only {decoded} of the movie's {expected} frames can be read: was the upload interrupted?",
+            said=last_words(log),
+        )
     if log.damaged:
-        raise MediaError(FailureCode.CORRUPT, f"a frame of the source is damaged; ffmpeg said: {clean(log.damaged[0])}")
+        raise MediaError(
+            FailureCode.CORRUPT,
+            "a frame of the source is damaged",
+            for_artist="Some frames of the movie are damaged: was the upload interrupted?",
+            said=log.damaged,
+        )
 
 
 async def verify_movie(tools: Tools, path: Path, size: Size, plan: MoviePlan, scratch: Path, limits: Limits) -> None:
@@ -160,5 +169,5 @@ def _unverified(failed: ChildError, doing: str) -> MediaError:
     """An output that cannot be read is not verified; a machine without room or memory says nothing of the output."""
     error = blame(failed, doing, otherwise=FailureCode.VERIFICATION_FAILED)
     if error.code in (FailureCode.CORRUPT, FailureCode.UNSUPPORTED_CODEC):
-        return MediaError(FailureCode.VERIFICATION_FAILED, error.message)
+        return MediaError(FailureCode.VERIFICATION_FAILED, error.message, said=error.said)
     return error
