@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from rushes_normalizer.media.blame import blame, clean, was_cut_off
+from rushes_normalizer.media.blame import blame, clean, gist, was_cut_off
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.probe import Packets, assemble, parse_header
 from rushes_normalizer.media.process import ChildError, ChildLog
@@ -156,6 +156,7 @@ def test_missing_frames_are_corrupt(count: int, declared: str | None) -> None:
         ("[h264 @ 0x1] [error] Picture size 9x9 exceeds specified max pixel count 1, see", FailureCode.LIMITS_EXCEEDED),
         ("[in#0 @ 0x1] [error] Error opening input: Invalid data found when processing input", FailureCode.CORRUPT),
         ("[vist#0:0/png @ 0x1] [dec:png @ 0x1] [error] Decode error rate 0.9 exceeds maximum 0.7", FailureCode.CORRUPT),
+        ("[out#0/mp4 @ 0x1] [error] Nothing was written, one of its streams received no packets.", FailureCode.CORRUPT),
         ("[info]     title : No space left on device", FailureCode.INTERNAL),
         ("[info]     title : [error] No space left on device", FailureCode.INTERNAL),
     ],
@@ -179,6 +180,12 @@ def test_the_machines_troubles_come_before_the_complaints_that_follow() -> None:
 )
 def test_a_signal_is_named(number: signal.Signals, code: FailureCode) -> None:
     assert blame(ChildError(-number, log()), "the encode").code is code
+
+
+def test_a_long_log_is_told_by_its_beginning_and_its_end() -> None:
+    lines = [f"[error] {number}" for number in range(30)]
+    assert gist(log(*lines)) == [*lines[:5], *lines[-5:]]
+    assert gist(log(*lines[:3], "[error] Conversion failed!")) == lines[:3]
 
 
 def test_quotes_hold_no_folders_and_no_addresses() -> None:

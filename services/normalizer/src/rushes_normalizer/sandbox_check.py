@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from rushes_normalizer import metrics
-from rushes_normalizer.media.blame import last_words
+from rushes_normalizer.media.blame import gist
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.process import ChildError, run
 from rushes_normalizer.media.sandbox.confinement import Mechanisms
@@ -41,7 +41,7 @@ async def check_sandbox(tools: Tools, limits: Limits, *, required: bool) -> None
             try:
                 await run([str(program), "-version"], scratch=Path(scratch), limits=limits)
             except ChildError as failed:
-                said = "; ".join(last_words(failed.log))
+                said = "; ".join(gist(failed.log))
                 msg = f"{program} cannot be started in the sandbox; it or the launcher said: {said}"
                 raise ToolsError(msg) from failed
 

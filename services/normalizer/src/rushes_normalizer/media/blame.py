@@ -36,6 +36,7 @@ _WORDS: Final = (
     ("partial file", FailureCode.CORRUPT),
     ("File ended prematurely", FailureCode.CORRUPT),
     ("End of file", FailureCode.CORRUPT),
+    ("received no packets", FailureCode.CORRUPT),  # not one frame could be decoded
 )
 # Lines that say only that something went wrong.
 _EMPTY_WORDS: Final = ("Conversion failed", "Error opening input files", "Task finished with error", "Terminating")
@@ -61,7 +62,7 @@ def blame(failed: ChildError, doing: str, *, otherwise: FailureCode = FailureCod
     error = _stopped(failed, doing)
     if error is not None:
         return error
-    said = last_words(failed.log)
+    said = gist(failed.log)
     if failed.returncode < 0:
         number = -failed.returncode
         code = FailureCode.CORRUPT if number in _CRASHES else FailureCode.INTERNAL
@@ -91,7 +92,7 @@ def _stopped(failed: ChildError, doing: str) -> MediaError | None:
         return MediaError(FailureCode.TIMEOUT, f"{doing} took longer than its limit of {failed.timeout:g} s")
     if failed.returncode == launcher.FAILED:
         msg = f"{doing} could not be started in the sandbox"
-        return MediaError(FailureCode.INTERNAL, msg, said=last_words(failed.log))
+        return MediaError(FailureCode.INTERNAL, msg, said=gist(failed.log))
     if failed.returncode == -signal.SIGXCPU:
         msg = f"{doing} used more processor time than the limit of {limits.max_cpu_seconds} s"
         return MediaError(FailureCode.LIMITS_EXCEEDED, msg)
@@ -101,10 +102,11 @@ def _stopped(failed: ChildError, doing: str) -> MediaError | None:
     return None
 
 
-def last_words(log: ChildLog) -> list[str]:
-    """The last lines of a log that say something, ten at most."""
+def gist(log: ChildLog) -> list[str]:
+    """The lines of a log that say something: the first five, which the others follow from, and the last five."""
     candidates = log.complaints or list(log.last)
-    return list(dict.fromkeys(line for line in candidates if not any(words in line for words in _EMPTY_WORDS)))[-10:]
+    lines = list(dict.fromkeys(line for line in candidates if not any(words in line for words in _EMPTY_WORDS)))
+    return lines if len(lines) <= 10 else [*lines[:5], *lines[-5:]]
 
 
 def clean(line: str) -> str:

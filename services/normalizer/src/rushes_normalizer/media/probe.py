@@ -12,7 +12,7 @@ from typing import Any, Final
 from rushes_schemas.failures import FailureCode
 
 from rushes_normalizer.media.allowlists import CODECS, CONFINED
-from rushes_normalizer.media.blame import blame, ends_early, last_words, unsupported_codec, was_cut_off
+from rushes_normalizer.media.blame import blame, ends_early, gist, unsupported_codec, was_cut_off
 from rushes_normalizer.media.cadence import cadence, untimed_cadence
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.facts import AudioFacts, Cadence, ColourTags, SourceFacts, VideoFacts
@@ -79,7 +79,7 @@ async def probe(
     except ChildError as failed:
         raise blame(failed, "reading the source", otherwise=FailureCode.CORRUPT) from failed
     if was_cut_off(log):
-        raise ends_early("its demuxer met the end of the file", max(1, packets.count), said=last_words(log))
+        raise ends_early("its demuxer met the end of the file", max(1, packets.count), said=gist(log))
     if header.container == "mpegts":
         _refuse_half_packet(path, size, packets.count)
     return assemble(header, packets, size)

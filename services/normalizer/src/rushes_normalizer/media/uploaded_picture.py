@@ -12,7 +12,7 @@ from rushes_schemas.failures import FailureCode
 from rushes_schemas.outputs import ObjectKind
 
 from rushes_normalizer import picture_child
-from rushes_normalizer.media.blame import blame, clean, last_words
+from rushes_normalizer.media.blame import blame, clean, gist
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.plan import Size
@@ -69,7 +69,7 @@ async def draw_pictures(source: Path, scratch: Path, *, keep_original: bool, lim
     except ChildError as failed:
         if any(_GLIB_OUT_OF_MEMORY in line for line in failed.log.last):
             msg = "decoding the picture took more memory than the limit"
-            raise MediaError(FailureCode.LIMITS_EXCEEDED, msg, said=last_words(failed.log)) from failed
+            raise MediaError(FailureCode.LIMITS_EXCEEDED, msg, said=gist(failed.log)) from failed
         raise blame(failed, "drawing the pictures") from failed
     return _size_of(lines[0])
 

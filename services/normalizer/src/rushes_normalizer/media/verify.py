@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rushes_schemas.failures import FailureCode
 
-from rushes_normalizer.media.blame import blame, last_words
+from rushes_normalizer.media.blame import blame, gist
 from rushes_normalizer.media.command import COUNTING
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
@@ -52,7 +52,7 @@ def check_decoded(log: ChildLog, plan: MoviePlan) -> None:
             FailureCode.CORRUPT,
             f"{decoded} of the source's {expected} frames could be decoded",
             for_artist=f"Only {decoded} of the movie's {expected} frames can be read: was the upload interrupted?",
-            said=last_words(log),
+            said=gist(log),
         )
     if log.damaged:
         raise MediaError(
