@@ -4,7 +4,8 @@ hung: took longer than `--seconds` for one file. crashed: ended by anything but 
 failure code that says nothing of the file, so that a worker would try it again. All three must be 0.
 
 ready_truncated: files that were cut off and yet became `ready` with fewer frames than the whole one has, or with
-another picture. Told, not judged: a transport or program stream says nowhere how long it is, and may be cut anywhere.
+another picture. Told, not judged: a broadcast stream that is cut exactly between two frames does not say how long it
+should be.
 
 The same seed makes the same files. Those that misbehave are kept, with the command that repeats each.
 """
