@@ -24,7 +24,7 @@ from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.publish import EventSender, open_sender, store_upload
 from rushes_runtime.database import Database
 from rushes_runtime.store import LocalStore, Store, open_store
-from rushes_schemas import Envelope, PreviewStatus, PreviewUploaded, RenormalizeRequested
+from rushes_schemas import FAILURES, Envelope, FailureCode, PreviewStatus, PreviewUploaded, RenormalizeRequested
 
 from rushes_embedded.leash import StartError
 from rushes_embedded.samples import Sample, make_samples, own_files
@@ -43,6 +43,8 @@ _SYNC_SECONDS: Final = 60.0
 _SILENT_SECONDS: Final = 90.0
 _COLOURS: Final = {"ready": "green", "broken": "red", "missing": "magenta"}
 _FILES_OF: Final = "SELECT id, status, files FROM preview_file WHERE id = ANY(:ids)"
+_FAILED_OF: Final = """
+    SELECT id, failure_code, failure_for_artist FROM preview_file WHERE id = ANY(:ids) AND failure_code IS NOT NULL"""
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Demo:
             async with open_store(settings.store) as store, open_sender(settings.kafka) as sender:
                 uploads = await self._upload(store, sender, samples)
                 await self._follow(database, uploads, "uploads")
+                await self._tell_artists(database, uploads)
                 good = all(upload.ended_as_it_must for upload in uploads)
                 if movies is None:
                     good &= await self._repair(database, store, sender, uploads)
@@ -159,6 +162,16 @@ class Demo:
             if line not in self._said:
                 self._said.add(line)
                 self._console.print(f"  {upload.sample.name}: {upload.status} {upload.known['failure_code'] or ''}")
+
+    async def _tell_artists(self, database: Database, uploads: Sequence[Upload]) -> None:
+        """What those read whose uploads failed."""
+        rows = await database.fetch(_FAILED_OF, ids=[upload.preview_file_id for upload in uploads])
+        failures = {row.id: row for row in rows}
+        self._console.print("\nwhat the artists read")
+        for upload in uploads:
+            if failed := failures.get(upload.preview_file_id):
+                sentence = failed.failure_for_artist or FAILURES[FailureCode(failed.failure_code)].for_artist
+                self._console.print(f"  {upload.sample.name}: [italic]{sentence}", soft_wrap=True)
 
     async def _repair(self, database: Database, store: Store, sender: EventSender, uploads: Sequence[Upload]) -> bool:
         """Put the missing source in its place, and ask for the preview again."""
