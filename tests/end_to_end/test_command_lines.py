@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aiohttp import ClientError, ClientSession
 from rushes_embedded.studio import command_of
 
 from tests.movies import ffmpeg
-from tests.world import World
+from tests.world import World, eventually, free_port
 
 pytestmark = pytest.mark.any_broker
 
@@ -117,6 +119,26 @@ async def test_publish_attention_renormalize_and_full_work_together(world: World
         code, said, errors = await world.command("rushes-syncer", "full", "--json")
         assert code == 0, errors
         assert json.loads(said)["sites"][0]["copied"] == 7
+    finally:
+        world.stop_processes()
+
+
+@pytest.mark.parametrize(("settings", "status"), [({}, 404), ({"OPERATIONS_ATTENTION": "true"}, 200)])
+async def test_attention_is_served_only_if_a_setting_says_so(
+    world: World, settings: dict[str, str], status: int
+) -> None:
+    assert (await world.command("rushes-normalizer", "migrate"))[0] == 0
+    port = free_port()
+    world.process("rushes-normalizer", "run", "--roles", "relay", OPERATIONS_PORT=str(port), **settings)
+
+    async def answer() -> int | None:
+        with suppress(ClientError):
+            async with ClientSession() as client, client.get(f"http://127.0.0.1:{port}/attention") as answered:
+                return answered.status
+        return None
+
+    try:
+        assert await eventually(answer) == status
     finally:
         world.stop_processes()
 

@@ -108,6 +108,8 @@ async def test_requests_and_deletions_of_unknown_previews_are_refused_where_all_
         async with playing(parts.intake(), parts.relay()):
             letters = await eventually(lambda: world.records("normalizer.dead-letters"), lambda found: len(found) == 2)
         assert not await parts.database.fetch("SELECT 1 FROM preview_file")
+        requests = await parts.database.fetch("SELECT kind, outcome FROM request ORDER BY kind")
+    assert [tuple(request) for request in requests] == [("delete", "refused"), ("renormalize", "refused")]
     assert {dict(letter.headers)["rushes-reason"] for letter in letters} == {b"unknown_preview"}
 
 

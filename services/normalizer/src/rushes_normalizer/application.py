@@ -14,6 +14,7 @@ from rushes_runtime.intake import Intake
 from rushes_runtime.store import open_store
 from rushes_runtime.wiring import run_roles
 
+from rushes_normalizer.attention_endpoint import attention_route
 from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.previews import SCHEMA
@@ -66,4 +67,5 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
             workshop=PreviewWorkshop(settings, database, store, tools),
             make_intakes=make_intakes,
             confirm_absence_after=settings.missing_confirm_after,
+            routes=[attention_route(database)] if settings.operations_attention else [],
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
+from uuid import UUID
 
 from rushes_runtime import ledger, outbox
 from rushes_runtime.envelopes import Received, UnreadableError
@@ -22,7 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_normalizer import previews, requests
-from rushes_normalizer.folding import Folded, Lane
+from rushes_normalizer.folding import Folded, Lane, NewRequest
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.transitions import announcement, status_changed
 
@@ -62,6 +63,8 @@ class UploadIntake:
             except UnreadableError as reason:
                 refused.append((received, reason))
         await self._write(connection, list(folded.values()), now, events)
+        # Whoever waits for a request learns of its end from its row.
+        await requests.add(connection, [_refused(received) for received, _ in refused], {})
         return refused
 
     def _fold(self, folded: Folded, received: Received, now: datetime) -> None:
@@ -114,3 +117,8 @@ class UploadIntake:
         )
         trace = next((traces[each] for each in reversed(answered) if traces.get(each)), None)
         return Outgoing.of(announcement(event, now=now, traceparent=trace))
+
+
+def _refused(received: Received) -> tuple[UUID, NewRequest]:
+    kind = "delete" if isinstance(received.event, PreviewDeleted) else "renormalize"
+    return received.event.preview_file_id, NewRequest(received.event_id, received.source, kind, outcome="refused")

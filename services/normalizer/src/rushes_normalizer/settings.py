@@ -78,6 +78,9 @@ class NormalizerSettings(RuntimeSettings):
     )
     single_offset: Seconds = Field(3600, description="Seconds that uploads may overtake a single request.")
     bulk_offset: Seconds = Field(86_400, description="Seconds that other work may overtake a bulk request.")
+    operations_attention: bool = Field(
+        False, description="Serve `GET /attention` on the operations port, to everybody who reaches it; it only reads."
+    )
     tombstone_after: Seconds = Field(
         604_800, description="Seconds after a deletion that its tombstone follows on `status-changed`."
     )

@@ -17,7 +17,14 @@ from rich.console import Console
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import InstanceMismatchError
 from rushes_runtime.logs import configure_logs
-from rushes_runtime.settings import RuntimeSettings, SettingsError, SettingsModel, describe_settings, load_settings
+from rushes_runtime.settings import (
+    CommandSettings,
+    DatabaseClientSettings,
+    SettingsError,
+    SettingsModel,
+    describe_settings,
+    load_settings,
+)
 from rushes_runtime.store import StoreError
 from rushes_runtime.wiring import ROLES
 
@@ -36,7 +43,7 @@ def settings_or_exit(model: type[SettingsModel]) -> SettingsModel:
         settings = load_settings(model)
     except SettingsError as error:
         fail(str(error), 2)
-    if isinstance(settings, RuntimeSettings):
+    if isinstance(settings, CommandSettings):
         configure_logs(settings.log_level, settings.log_format)
     return settings
 
@@ -80,7 +87,7 @@ def run_guarded(main: Callable[[], Awaitable[int | None]]) -> None:
 
 
 @asynccontextmanager
-async def open_database(settings: RuntimeSettings, schema: str) -> AsyncIterator[Database]:
+async def open_database(settings: DatabaseClientSettings, schema: str) -> AsyncIterator[Database]:
     """The service's database, for as long as the block runs."""
     database = Database.of(settings, schema)
     try:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from rushes_runtime.settings import RuntimeSettings
+from rushes_runtime.settings import DatabaseClientSettings
 
 # SQLSTATE classes that say "not now" rather than "not this": connection, rolled back, resources,
 # operator intervention, system error, and a standby that cannot write.
@@ -45,7 +45,7 @@ class Database:
         )
 
     @classmethod
-    def of(cls, settings: RuntimeSettings, schema: str) -> Database:
+    def of(cls, settings: DatabaseClientSettings, schema: str) -> Database:
         """The database that the settings name."""
         return cls(settings.database_url.get_secret_value(), schema, pool_size=settings.database_pool_size)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -12,8 +12,13 @@ from rushes_runtime.health import Health
 
 
 @asynccontextmanager
-async def serve_operations(health: Health, host: str, port: int) -> AsyncIterator[str]:
+async def serve_operations(
+    health: Health, host: str, port: int, routes: Sequence[web.RouteDef] = ()
+) -> AsyncIterator[str]:
     """Serve `/metrics`, `/livez`, `/readyz` and `/startupz` while the block runs; yields the address.
+
+    Args:
+        routes: a service's own, beside these.
 
     Raises:
         OSError: the port is taken.
@@ -39,6 +44,7 @@ async def serve_operations(health: Health, host: str, port: int) -> AsyncIterato
             web.get("/livez", livez),
             web.get("/readyz", readyz),
             web.get("/startupz", startupz),
+            *routes,
         ]
     )
     runner = web.AppRunner(app, access_log=None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
+from aiohttp import web
 
 from rushes_runtime.database import is_away
 from rushes_runtime.failures import AttemptFailedError, InstanceMismatchError
@@ -64,6 +65,7 @@ async def run_service(
     needs: Sequence[Need],
     front: Sequence[Role],
     back: Sequence[Role],
+    routes: Sequence[web.RouteDef] = (),
 ) -> int:
     """Run a service until SIGTERM, SIGINT or the failure of a role.
 
@@ -72,6 +74,7 @@ async def run_service(
 
     Args:
         operations: host and port of the operations server.
+        routes: what it serves beside metrics and probes.
 
     Returns:
         The process's exit code: 0 after a signal, 1 after a role failed.
@@ -83,7 +86,7 @@ async def run_service(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with serve_operations(health, *operations) as address:
+    async with serve_operations(health, *operations, routes) as address:
         log.info("operations_served", address=address)
         for need in needs:
             await _wait_for(need, health, stop)

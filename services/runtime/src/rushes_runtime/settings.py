@@ -94,8 +94,8 @@ class StoreSettings(BaseModel):
         return self
 
 
-class RuntimeSettings(BaseSettings):
-    """What every service needs. Environment variables are the field names in upper case, `__` for a dot."""
+class CommandSettings(BaseSettings):
+    """What every command needs. Environment variables are the field names in upper case, `__` for a dot."""
 
     model_config = SettingsConfigDict(env_nested_delimiter="__", extra="ignore", frozen=True)
 
@@ -103,19 +103,38 @@ class RuntimeSettings(BaseSettings):
         "rushes",
         description="Binds database, store and consumer groups together; a mismatch refuses to start.",
     )
-    database_url: Annotated[SecretStr, AfterValidator(_asyncpg_url)] = Field(
-        description="`postgresql+asyncpg://user:password@host:port/database`."
-    )
-    database_pool_size: Annotated[int, Field(ge=2, le=100)] = Field(10, description="Connections, at most.")
-    kafka: KafkaSettings
-    store: StoreSettings = Field(description="The main store: where uploads come and outputs go.")
-    expose_missing: bool = Field(False, description="Show API consumers `missing`; off, they see `broken`.")
-    operations_host: str = Field("127.0.0.1", description="Address of `/metrics`, `/livez`, `/readyz`, `/startupz`.")
-    operations_port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Its port; 0 picks a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level to log.")
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="`auto` is text in a terminal, JSON elsewhere."
     )
+
+
+class DatabaseClientSettings(CommandSettings):
+    """What a command needs that talks to the database alone."""
+
+    database_url: Annotated[SecretStr, AfterValidator(_asyncpg_url)] = Field(
+        description="`postgresql+asyncpg://user:password@host:port/database`."
+    )
+    database_pool_size: Annotated[int, Field(ge=2, le=100)] = Field(10, description="Connections, at most.")
+
+
+class KafkaClientSettings(CommandSettings):
+    """What a command needs that talks to Kafka alone."""
+
+    kafka: KafkaSettings
+
+
+class RequestSettings(KafkaClientSettings, DatabaseClientSettings):
+    """What a command needs that looks into the database and sends events."""
+
+
+class RuntimeSettings(KafkaClientSettings, DatabaseClientSettings):
+    """What every service needs."""
+
+    store: StoreSettings = Field(description="The main store: where uploads come and outputs go.")
+    expose_missing: bool = Field(False, description="Show API consumers `missing`; off, they see `broken`.")
+    operations_host: str = Field("127.0.0.1", description="Address of `/metrics`, `/livez`, `/readyz`, `/startupz`.")
+    operations_port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Its port; 0 picks a free one.")
     scratch: Path = Field(Path("/tmp/rushes"), description="Folder for files in work; emptied of leftovers.")  # noqa: S108
     slots: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Jobs that a worker process runs at once.")
     lease: Seconds = Field(60, description="Seconds without a renewal after which a worker's job is another's.")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from aiohttp import web
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_runtime.database import Database
@@ -99,12 +100,14 @@ async def run_roles(
     workshop: Workshop[Result],
     make_intakes: Callable[[Health, Callable[[], None]], Sequence[Intake]],
     confirm_absence_after: float,
+    routes: Sequence[web.RouteDef] = (),
 ) -> int:
     """Run the chosen roles of a service until a signal; the exit code.
 
     Args:
         stores: what a worker needs to be whole before it starts.
         make_intakes: makes the intakes, given what each calls after a batch, to wake workers and relay.
+        routes: what the operations server serves beside metrics and probes.
 
     Raises:
         InstanceMismatchError: the database or a store belongs to another instance.
@@ -150,4 +153,5 @@ async def run_roles(
         needs=needs,
         front=front,
         back=back,
+        routes=routes,
     )
