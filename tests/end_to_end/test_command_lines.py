@@ -30,7 +30,7 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("service", "commands"),
     [
-        ("rushes-normalizer", ["run", "migrate", "renormalize", "attention", "publish"]),
+        ("rushes-normalizer", ["run", "migrate", "renormalize", "attention", "publish", "dead-letters"]),
         ("rushes-syncer", ["run", "migrate", "full"]),
         ("rushes-embedded", ["demo", "up", "down"]),
     ],

@@ -51,6 +51,11 @@ def test_a_record_that_is_too_large_is_cut_and_says_so() -> None:
     assert facts["rushes-sha256"] == hashlib.sha256(value).hexdigest().encode()
 
 
+def test_a_record_without_key_and_value_becomes_a_letter_that_can_be_sent() -> None:
+    letter = dead_letter("normalizer", record(None, key=None), WHY)
+    assert (letter.key, letter.value) == (b"", None)
+
+
 def test_a_letter_fits_into_what_brokers_take() -> None:
     fat = [(f"header-{number}", b"h" * 4000) for number in range(300)]
     why = UnreadableError("invalid", "why " * 5000)
@@ -58,11 +63,6 @@ def test_a_letter_fits_into_what_brokers_take() -> None:
     size = len(letter.value or b"") + len(letter.key or b"")
     size += sum(len(name) + len(value) for name, value in letter.headers)
     assert size < BROKER_LIMIT - 10_000
-
-
-def test_a_record_without_key_and_value_stays_without() -> None:
-    letter = dead_letter("syncer", record(None, (), key=None), UnreadableError("empty", "the record has no value"))
-    assert (letter.topic, letter.key, letter.value) == ("syncer.dead-letters", None, None)
 
 
 def test_a_header_without_a_value_comes_along_empty() -> None:

@@ -15,6 +15,7 @@ from rushes_schemas.outputs import BUCKETS
 
 from rushes_normalizer import application
 from rushes_normalizer.commands.attention import attention
+from rushes_normalizer.commands.dead_letters import dead_letters
 from rushes_normalizer.commands.output import out
 from rushes_normalizer.commands.publish import publish
 from rushes_normalizer.commands.renormalize import renormalize
@@ -86,6 +87,7 @@ def migrate(
 app.command()(attention)
 app.command()(renormalize)
 app.command()(publish)
+app.add_typer(dead_letters, name="dead-letters")
 
 
 def main() -> None:

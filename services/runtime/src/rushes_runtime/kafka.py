@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from rushes_runtime.settings import KafkaSettings
 
@@ -22,6 +23,8 @@ COMPACTED: Final = {
     "min.compaction.lag.ms": str(3600 * 1000),
     "delete.retention.ms": str(7 * DAY_MS),
 }
+_READ_PATIENCE: Final = 30.0  # seconds without a record before the end of a topic
+_READ_RECORDS: Final = 1000
 KEPT_A_MONTH: Final = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
 
 
@@ -70,6 +73,41 @@ def make_producer(settings: KafkaSettings, transactional_id: str | None = None) 
         linger_ms=5,
         **connection_options(settings),
     )
+
+
+async def read_topic(settings: KafkaSettings, topic: str) -> AsyncIterator[list[ConsumerRecord[bytes, bytes]]]:
+    """Every committed record that a topic holds now, in batches; each partition in order. No group, no commits.
+
+    Args:
+        topic: without the prefix.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker cannot be reached, or gives no more records before the end.
+    """
+    full_name = settings.topic_prefix + topic
+    consumer = AIOKafkaConsumer(
+        full_name,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        check_crcs=settings.check_crcs,
+        **connection_options(settings),
+    )
+    await consumer.start()
+    try:
+        partitions = consumer.assignment()
+        ends = await consumer.end_offsets(partitions)
+        give_up = time.monotonic() + _READ_PATIENCE
+        while any([await consumer.position(each) < ends[each] for each in partitions]):
+            batches = await consumer.getmany(timeout_ms=500, max_records=_READ_RECORDS)
+            if batches:
+                give_up = time.monotonic() + _READ_PATIENCE
+            elif time.monotonic() > give_up:
+                raise KafkaTimeoutError(f"{full_name} gives no records before its end: is a transaction open on it?")
+            for records in batches.values():
+                yield records
+    finally:
+        await consumer.stop()
 
 
 async def create_topics(

@@ -90,5 +90,7 @@ def dead_letter(service: str, record: ConsumerRecord[bytes, bytes], why: Unreada
         if kept > 16_384:
             break
         headers.append((f"original-{name}", header or b""))
-    key = record.key if record.key is None or len(record.key) <= 4096 else record.key[:4096]
+    key = None if record.key is None else record.key[:4096]
+    if key is None and value is None:
+        key = b""  # the producer sends no record that has neither
     return Outgoing(f"{service}.dead-letters", key, headers, None if value is None else value[:MAX_DEAD_LETTER_BYTES])
