@@ -30,7 +30,7 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("service", "commands"),
     [
-        ("rushes-normalizer", ["run", "migrate", "renormalize", "attention", "publish", "dead-letters"]),
+        ("rushes-normalizer", ["run", "migrate", "renormalize", "attention", "publish", "dead-letters", "republish"]),
         ("rushes-syncer", ["run", "migrate", "full"]),
         ("rushes-embedded", ["demo", "up", "down"]),
     ],

@@ -21,6 +21,7 @@ from rushes_schemas.events import (
     Source,
     StatusChanged,
     StoredFile,
+    Upload,
 )
 from rushes_schemas.failures import FAILURES, FailureCode, FailureFacts, is_transient, status_after
 from rushes_schemas.outputs import PLACES, ObjectKind, Place, object_key
@@ -57,6 +58,7 @@ __all__ = [
     "Source",
     "StatusChanged",
     "StoredFile",
+    "Upload",
     "ValidationStatus",
     "X264Preset",
     "exposed_status",

@@ -66,7 +66,7 @@ CONTRACTS: Final = (
     Contract("preview-uploaded", 1, 0, PREVIEW_UPLOADED_TOPIC, PreviewUploaded),
     Contract("preview-deleted", 1, 0, PREVIEW_UPLOADED_TOPIC, PreviewDeleted),
     Contract("renormalize-requested", 1, 0, RENORMALIZE_REQUESTED_TOPIC, RenormalizeRequested),
-    Contract("status-changed", 1, 0, STATUS_CHANGED_TOPIC, StatusChanged),
+    Contract("status-changed", 1, 1, STATUS_CHANGED_TOPIC, StatusChanged),
 )
 CONTRACT_OF_MODEL: Final = {contract.model: contract for contract in CONTRACTS}
 

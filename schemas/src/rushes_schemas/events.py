@@ -123,6 +123,18 @@ class Job(BaseModel):
     attempt: NonNegative32
 
 
+class Upload(BaseModel):
+    """The upload that a preview stands for: with it the topic's latest record is enough to restore a lost row."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    extension: str = Field(description="Of the uploaded file, without the dot.")
+    uploaded_at: Moment
+    generation: NonNegative64 | None = None
+    source: Source
+    encoding: Encoding | None = None
+
+
 class StatusChanged(Event):
     """A preview's state after a transition: the topic's latest record of a key is the current state."""
 
@@ -158,4 +170,5 @@ class StatusChanged(Event):
         default_factory=list, description="The source and the last published set, whatever the status."
     )
     deleted: bool = False
+    upload: Upload | None = Field(None, description="For Rushes' own services.")
     occurred_at: Moment

@@ -70,6 +70,13 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         "frames_dropped": 0,
         "files": [STORED],
         "deleted": False,
+        "upload": {
+            "extension": "mov",
+            "uploaded_at": "2026-01-02T03:04:00Z",
+            "generation": 2,
+            "source": {"bucket": "movies", "key": f"source-{PREVIEW_ID}", "bytes": 4096, "etag": '"e"', "sha256": None},
+            "encoding": None,
+        },
         "occurred_at": "2026-01-02T03:05:05Z",
     },
 }

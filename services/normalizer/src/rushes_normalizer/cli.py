@@ -19,6 +19,7 @@ from rushes_normalizer.commands.dead_letters import dead_letters
 from rushes_normalizer.commands.output import out
 from rushes_normalizer.commands.publish import publish
 from rushes_normalizer.commands.renormalize import renormalize
+from rushes_normalizer.commands.republish import republish
 from rushes_normalizer.media.tools import ToolsError
 from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.sandbox_check import SandboxError
@@ -87,6 +88,7 @@ def migrate(
 app.command()(attention)
 app.command()(renormalize)
 app.command()(publish)
+app.command()(republish)
 app.add_typer(dead_letters, name="dead-letters")
 
 

@@ -19,7 +19,6 @@ from rushes_schemas import (
     PreviewUploaded,
     RenormalizeRequested,
 )
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_normalizer import previews, requests
@@ -31,11 +30,6 @@ CONTRACTS_BY_TOPIC: Final = {
     topic: [contract for contract in CONTRACTS if contract.topic == topic]
     for topic in ("preview-uploaded", "renormalize-requested")
 }
-
-# A deleted preview needs no work: what waits is dropped, what runs loses its fence.
-_DROP: Final = text("""
-    UPDATE task SET state = 'failed', ended_at = now(), lease_until = NULL, failure_message = 'deleted'
-    WHERE subject = ANY(:subjects) AND state IN ('queued', 'running')""")
 
 
 class UploadIntake:
@@ -87,7 +81,6 @@ class UploadIntake:
         await previews.save(connection, [folded.row for folded in changed if folded.row])
         deleted = [folded.row.id for folded in changed if folded.row and folded.row.deleted_at]
         if deleted:
-            await connection.execute(_DROP, {"subjects": [str(each) for each in deleted]})
             await requests.cancel(connection, deleted)
         tasks = await ledger.enqueue(connection, [task for f in all_folded if (task := self._task(f, now))])
         await requests.add(

@@ -24,6 +24,10 @@ _MOVE: Final = text("UPDATE request SET task_id = :waiting WHERE task_id = :ende
 _END: Final = text("""
     UPDATE request SET ended_at = now(), outcome = :outcome, failure_code = :code
     WHERE task_id = :task AND ended_at IS NULL RETURNING event_id""")
+# A deleted preview needs no work: what waits is dropped, what runs loses its fence.
+_DROP: Final = text("""
+    UPDATE task SET state = 'failed', ended_at = now(), lease_until = NULL, failure_message = 'deleted'
+    WHERE subject = ANY(:subjects) AND state IN ('queued', 'running')""")
 _CANCEL: Final = text("""
     UPDATE request SET ended_at = now(), outcome = 'deleted'
     WHERE preview_file_id = ANY(:ids) AND ended_at IS NULL""")
@@ -60,5 +64,6 @@ async def end(connection: AsyncConnection, task_id: UUID, outcome: str, code: st
 
 
 async def cancel(connection: AsyncConnection, preview_file_ids: Sequence[UUID]) -> None:
-    """End the open requests of deleted previews."""
+    """End the jobs and the open requests of deleted previews; their rows are locked."""
+    await connection.execute(_DROP, {"subjects": [str(each) for each in preview_file_ids]})
     await connection.execute(_CANCEL, {"ids": list(preview_file_ids)})

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.outbox import Outgoing
 from rushes_schemas import (
     FAILURES,
     Envelope,
@@ -17,15 +19,18 @@ from rushes_schemas import (
     PreviewStatus,
     StatusChanged,
     StoredFile,
+    Upload,
     exposed_status,
     status_after,
 )
+from rushes_schemas.contracts import STATUS_CHANGED_TOPIC
 
 from rushes_normalizer.kinds import stored_kind
 from rushes_normalizer.media.make import MediaFacts
 from rushes_normalizer.previews import PreviewRow
 
 EVENT_SOURCE: Final = "/rushes/normalizer"
+VERSION_HEADER: Final = "rushes-version"
 
 
 class NormalizeFailedError(AttemptFailedError):
@@ -91,15 +96,15 @@ def status_changed(
     before: PreviewRow | None,
     row: PreviewRow,
     *,
-    job_state: str,
-    request_ids: Sequence[str],
-    attempt: int,
+    job_state: str | None,
+    request_ids: Sequence[str] = (),
+    attempt: int = 0,
     expose_missing: bool,
     now: datetime,
 ) -> StatusChanged:
-    """The event of a transition."""
+    """The event of a transition; without a `job_state`, of none that a job made."""
     previous = before.status.value if before else None
-    job = Job(state=job_state, request_ids=list(request_ids), attempt=attempt)
+    job = Job(state=job_state, request_ids=list(request_ids), attempt=attempt) if job_state else None
     failure = None
     if row.failure_code:
         facts = FAILURES[FailureCode(row.failure_code)]
@@ -141,6 +146,13 @@ def status_changed(
         frames_dropped=row.frames_dropped,
         files=_files(row),
         deleted=row.deleted_at is not None,
+        upload=Upload(
+            extension=row.upload_extension,
+            uploaded_at=row.uploaded_at,
+            generation=row.upload_generation,
+            source=row.source,
+            encoding=row.encoding,
+        ),
         occurred_at=now,
     )
 
@@ -149,6 +161,12 @@ def announcement(event: StatusChanged, *, now: datetime, traceparent: str | None
     """The envelope of a transition's event. A transition has one id, however often its record is sent."""
     event_id = f"{event.preview_file_id}/{event.version}"
     return Envelope(event, source=EVENT_SOURCE, event_id=event_id, time=now, traceparent=traceparent)
+
+
+def tombstone(preview_file_id: UUID, version: int) -> Outgoing:
+    """The last record of a deleted preview; its header keeps the version, should the preview come back."""
+    headers = [(VERSION_HEADER, str(version).encode())]
+    return Outgoing(STATUS_CHANGED_TOPIC, str(preview_file_id).encode(), headers, None)
 
 
 def _files(row: PreviewRow) -> list[StoredFile]:

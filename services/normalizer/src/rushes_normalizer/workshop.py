@@ -41,6 +41,7 @@ from rushes_normalizer.transitions import (
     after_success,
     announcement,
     status_changed,
+    tombstone,
 )
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,7 @@ _TO_BURY: Final = text("""
                  WHERE deleted_at IS NOT NULL AND tombstone_at IS NULL
                    AND updated_at < now() - make_interval(secs => :age)
                  LIMIT 1000 FOR UPDATE SKIP LOCKED)
-    RETURNING id""")
+    RETURNING id, version""")
 
 
 class LostLeaseError(AttemptFailedError):
@@ -276,4 +277,4 @@ class PreviewWorkshop:
         """Give orphans a job, and deleted previews their tombstone."""
         await connection.execute(_ORPHANS)
         buried = await connection.execute(_TO_BURY, {"age": float(self._settings.tombstone_after)})
-        await outbox.put(connection, [Outgoing("status-changed", str(row.id).encode(), [], None) for row in buried])
+        await outbox.put(connection, [tombstone(row.id, row.version) for row in buried])
