@@ -176,6 +176,7 @@ def row_after_restore(held: PreviewRow | None, event: StatusChanged) -> PreviewR
         "created_at": event.created_at or event.occurred_at,
         "failure_code": event.error.code if event.error else None,
         "failure_message": event.error.message if event.error else None,
+        "failure_for_artist": event.error.for_artist if event.error else None,
         "files": tuple(event.files),
         "deleted_at": event.occurred_at if event.deleted else None,
     }
