@@ -52,7 +52,7 @@ class Parts:
     def janitor(self) -> Janitor:
         return make_janitor(self.settings, self.database, self.workshop, self.health)
 
-    def worker(self, name: str = "worker") -> Worker[Published]:
+    def worker(self, name: str = "worker") -> Worker[Published | None]:
         return make_worker(
             self.settings.model_copy(update={"scratch": self.settings.scratch / name}),
             self.database,

@@ -99,13 +99,16 @@ _COLUMNS: Final = (
 )
 _NAMES: Final = ", ".join(name for name, _ in _COLUMNS)
 
-# The version guards against a writer that did not lock: a row never goes back.
+# The version guards against a writer that did not lock: a row never goes back. A preview that comes back can be deleted
+# again.
 SAVE: Final = text(f"""
     INSERT INTO preview_file AS held ({_NAMES})
     SELECT {_NAMES} FROM json_to_recordset(CAST(:rows AS json))
         AS new ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS)})
     ON CONFLICT (id) DO UPDATE SET
-        {", ".join(f"{name} = excluded.{name}" for name, _ in _COLUMNS if name != "id")}, updated_at = now()
+        {", ".join(f"{name} = excluded.{name}" for name, _ in _COLUMNS if name != "id")}, updated_at = now(),
+        tombstone_at = CASE WHEN excluded.deleted_at IS NOT NULL THEN held.tombstone_at END,
+        purged_at = CASE WHEN excluded.deleted_at IS NOT NULL THEN held.purged_at END
     WHERE held.version < excluded.version""")  # noqa: S608 - the names are this module's own
 
 

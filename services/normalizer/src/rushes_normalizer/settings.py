@@ -81,6 +81,12 @@ class NormalizerSettings(RuntimeSettings):
     operations_attention: bool = Field(
         False, description="Serve `GET /attention` on the operations port, to everybody who reaches it; it only reads."
     )
+    purge_after: Seconds = Field(
+        604_800, description="Seconds after a deletion that the preview's outputs go; until then it may come back."
+    )
+    purges_per_minute: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        60, description="Deleted previews whose outputs go in any minute, at most."
+    )
     tombstone_after: Seconds = Field(
         604_800, description="Seconds after a deletion that its tombstone follows on `status-changed`."
     )

@@ -26,7 +26,7 @@ from rushes_schemas import (
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rushes_normalizer import previews, requests
+from rushes_normalizer import previews, purging, requests
 from rushes_normalizer.kinds import UploadKind, stored_kind
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import Made, Stage, make_movie, make_picture
@@ -84,10 +84,15 @@ class PreviewWorkshop:
         self._store = store
         self._tools = tools
 
-    async def attempt(self, task: Task, progress: Progress, scratch: Path) -> Published:
-        """Make and publish every output of a preview."""
+    async def attempt(self, task: Task, progress: Progress, scratch: Path) -> Published | None:
+        """Make and publish every output of a preview, or purge those of a deleted one."""
         async with self._database.begin() as connection:
             row = await previews.read(connection, UUID(task.subject))
+        if task.lane == purging.LANE:
+            if row is not None and row.deleted_at is not None:
+                progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
+                await purging.purge(self._store, row, lambda: self._confirm(task))
+            return None
         if row is None or row.deleted_at is not None:
             raise LostLeaseError
         try:
@@ -227,14 +232,19 @@ class PreviewWorkshop:
         """Let the waiting task answer the requests."""
         await requests.move(connection, task.id, waiting)
 
-    async def succeeded(self, connection: AsyncConnection, task: Task, result: Published) -> None:
-        """Write `ready` and its event."""
+    async def succeeded(self, connection: AsyncConnection, task: Task, result: Published | None) -> None:
+        """Write `ready` and its event; of a purge, that it was."""
+        if result is None:
+            await purging.purged(connection, task)
+            return
         row = await self._row(connection, task)
         if not await self._superseded(connection, task, row, result.uploaded_at):
             await self._transit(connection, task, row, after_success(row, result, task.fence), "done")
 
     async def failed(self, connection: AsyncConnection, task: Task, failure: AttemptFailedError) -> None:
-        """Write `broken` or `missing` and its event."""
+        """Write `broken` or `missing` and its event; a purge comes again."""
+        if task.lane == purging.LANE:
+            return
         row = await self._row(connection, task)
         read = failure.uploaded_at if isinstance(failure, NormalizeFailedError) else row.uploaded_at
         if not await self._superseded(connection, task, row, read):
@@ -274,7 +284,10 @@ class PreviewWorkshop:
         await outbox.put(connection, [Outgoing.of(announcement(event, now=now))])
 
     async def tidy(self, connection: AsyncConnection) -> None:
-        """Give orphans a job, and deleted previews their tombstone."""
+        """Give orphans a job, and deleted previews their purge and their tombstone."""
         await connection.execute(_ORPHANS)
+        await purging.enqueue(
+            connection, age=float(self._settings.purge_after), per_minute=self._settings.purges_per_minute
+        )
         buried = await connection.execute(_TO_BURY, {"age": float(self._settings.tombstone_after)})
         await outbox.put(connection, [tombstone(row.id, row.version) for row in buried])
