@@ -94,6 +94,10 @@ def test_every_wrong_value_is_reported_at_once() -> None:
     ("changes", "line"),
     [
         ({"LEASE": "14"}, "LEASE (14 s) must be at least three times HEARTBEAT (5 s)"),
+        (
+            {"LEASE": "29", "JANITOR_INTERVAL": "10"},
+            "LEASE (29 s) must be at least three times JANITOR_INTERVAL (10 s)",
+        ),
         ({"STORE__KIND": "local", "STORE__ROOT": None}, "STORE: a local store needs its ROOT folder"),
         ({"STORE__ACCESS_KEY_ID": "key"}, "STORE: ACCESS_KEY_ID and SECRET_ACCESS_KEY go together"),
         (

@@ -36,8 +36,9 @@ class Publisher:
     async def publish(self, kind: ObjectKind, path: Path) -> StoredFile:
         """Write one output over the version that was known before, and only over that.
 
-        If the object is another one, the attempt must show that it still holds its lease before it looks again:
-        a worker that was paused and overtaken cannot overwrite its successor's outputs.
+        Before each try the attempt must show that it still holds its lease, after it has looked: a successor can only
+        have written later, and breaks the condition. So a worker that was paused, wherever it was, and overtaken
+        cannot overwrite its successor's outputs.
 
         Raises:
             AttemptFailedError: the store fails, the lease is lost, or another writer keeps changing the object.
@@ -47,6 +48,7 @@ class Publisher:
         sha256 = await sha256_of(path)
         condition = self._known(place.bucket, key) or await self._seen(place.bucket, key)
         for _ in range(_TRIES):
+            await self.confirm()
             try:
                 written = await self.store.upload(
                     place.bucket,
@@ -57,7 +59,6 @@ class Publisher:
                     moved=self.moved,
                 )
             except PreconditionFailedError:
-                await self.confirm()
                 condition = await self._seen(place.bucket, key)
             else:
                 return StoredFile.model_validate(

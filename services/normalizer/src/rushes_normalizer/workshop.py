@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 from rushes_runtime import ledger, outbox
-from rushes_runtime.database import Database
+from rushes_runtime.database import Database, answer_of
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.ledger import Task
 from rushes_runtime.outbox import Outgoing
@@ -86,12 +86,11 @@ class PreviewWorkshop:
 
     async def attempt(self, task: Task, progress: Progress, scratch: Path) -> Published | None:
         """Make and publish every output of a preview, or purge those of a deleted one."""
-        async with self._database.begin() as connection:
-            row = await previews.read(connection, UUID(task.subject))
+        row = await self._read(UUID(task.subject), progress)
         if task.lane == purging.LANE:
             if row is not None and row.deleted_at is not None:
                 progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
-                await purging.purge(self._store, row, lambda: self._confirm(task))
+                await purging.purge(self._store, row, lambda: self._confirm(task, progress))
             return None
         if row is None or row.deleted_at is not None:
             raise LostLeaseError
@@ -109,21 +108,21 @@ class PreviewWorkshop:
     async def _make_and_publish(self, row: PreviewRow, task: Task, progress: Progress, scratch: Path) -> Published:
         source, path = await self._download(row, progress, scratch)
         made = await self._make(row, task, progress, path, scratch)
-        await self._check_unchanged(row, source)
+        progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
+        await self._check_unchanged(row, source, progress)
         publisher = Publisher(
             self._store,
             row.id,
             {(stored.bucket, stored.key): stored.etag for stored in row.files},
-            lambda: self._confirm(task),
+            lambda: self._confirm(task, progress),
             lambda _moved: progress.moved(),
         )
-        progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
         files = []
         outputs = made.outputs if made else ()
         for count, output in enumerate(outputs):
             progress.at("publishing", 0.9 + 0.1 * count / len(outputs))
             files.append(await publisher.publish(output.kind, output.path))
-        await self._check_unchanged(row, source)
+        await self._check_unchanged(row, source, progress)
         return Published(source, tuple(files), made.facts if made else None, row.uploaded_at)
 
     async def _download(self, row: PreviewRow, progress: Progress, scratch: Path) -> tuple[StoredFile, Path]:
@@ -201,18 +200,24 @@ class PreviewWorkshop:
             case UploadKind.FILE:
                 return None
 
-    async def _check_unchanged(self, row: PreviewRow, read: StoredFile) -> None:
+    async def _read(self, preview_file_id: UUID, progress: Progress) -> PreviewRow | None:
+        async def look() -> PreviewRow | None:
+            async with self._database.begin() as connection:
+                return await previews.read(connection, preview_file_id)
+
+        return await answer_of(look, progress.moved)
+
+    async def _check_unchanged(self, row: PreviewRow, read: StoredFile, progress: Progress) -> None:
         stat = await self._store.stat(read.bucket, read.key)
-        async with self._database.begin() as connection:
-            now = await previews.read(connection, row.id)
+        now = await self._read(row.id, progress)
         replaced = now is not None and now.uploaded_at != row.uploaded_at
         if replaced or stat is None or stat.etag != read.etag:
             raise AttemptFailedError(
                 FailureCode.SOURCE_CHANGED, f"{read.bucket}/{read.key} was replaced during the attempt"
             )
 
-    async def _confirm(self, task: Task) -> None:
-        if not await ledger.is_held(self._database, task):
+    async def _confirm(self, task: Task, progress: Progress) -> None:
+        if not await answer_of(lambda: ledger.is_held(self._database, task), progress.moved):
             raise LostLeaseError
 
     async def _all_outputs_exist(self, row: PreviewRow) -> bool:

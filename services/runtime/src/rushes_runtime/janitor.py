@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -74,34 +75,43 @@ class Janitor:
         self._subjects = subjects
         self._role = role
         self._interval = interval
-        self._task_lease = task_lease
+        self._task_lease = timedelta(seconds=task_lease)
         self._loss_limit = loss_limit
         self._retention = retention
         self._health = health
-        self._expire_from = time.monotonic()
+        self._leads = False
+        self._looked_at: datetime | None = None  # these two by the database's clock
+        self._expire_from: datetime | None = None
         self._prune_from = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do rounds until `stop`."""
-        while not stop.is_set():
-            self._health.beat("janitor", within=max(120.0, 20 * self._interval))
-            try:
-                if await self._role.hold():
-                    await self._round()
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                # Workers could not renew either: give every healthy one a whole lease to do so.
-                self._expire_from = time.monotonic() + self._task_lease
-                log.warning("janitor_waits_for_database", error=repr(error)[:500])
-            await wait_or_stop(stop, self._interval)
+        """Do rounds until `stop`. Leases have a loop of their own: no long round of chores keeps a job from others."""
+        loops = [asyncio.create_task(self._repeat(each, stop)) for each in (self._expire, self._do_chores)]
+        try:
+            await asyncio.gather(*loops)
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
         with suppress(Exception):  # the lease ends by itself
             await self._role.give_back()
         self._health.ended("janitor")
 
-    async def _round(self) -> None:
-        if time.monotonic() >= self._expire_from:
-            await self._expire()
+    async def _repeat(self, round_: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            self._health.beat("janitor", within=max(120.0, 20 * self._interval))
+            try:
+                await round_()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                self._looked_at = None
+                log.warning("janitor_waits_for_database", error=repr(error)[:500])
+            await wait_or_stop(stop, self._interval)
+
+    async def _do_chores(self) -> None:
+        if not self._leads:
+            return
         async with self._database.begin() as connection:
             await self._subjects.tidy(connection)
         await self._measure()
@@ -111,16 +121,38 @@ class Janitor:
             self._prune_from = time.monotonic() + _PRUNE_EVERY
 
     async def _expire(self) -> None:
-        """Take the jobs of lost workers back, or end them if they lost too many."""
-        async with self._database.begin() as connection:
-            lost = await ledger.expired(connection)
-        for task in lost:
-            async with self._database.begin() as connection:
-                await self._subjects.lock(connection, task.subject)
-                if await ledger.still_expired(connection, task):
-                    await self._take_back(connection, task)
+        """Take the jobs of lost workers back, or end them if they lost too many.
 
-    async def _take_back(self, connection: AsyncConnection, task: Task) -> None:
+        Whoever stands by looks too, so that it knows of outages when it takes over.
+        """
+        self._leads = await self._role.hold()
+        for task in await self._lost():
+            if self._leads:
+                await self._take_back(task)
+
+    async def _lost(self) -> list[Task]:
+        """Tasks whose lease is over, none after an outage: every healthy worker gets a whole lease to renew first.
+
+        An outage is a gap between two looks, by the clock that leases go by. It shows a database that was away or
+        hung, one whose clock jumped, and a pause of this process, which may have paused the workers too.
+        """
+        async with self._database.begin() as connection:
+            now = await ledger.clock(connection)
+            gap = timedelta(seconds=self._interval) + self._task_lease / 3
+            if self._looked_at is None or now - self._looked_at > gap:
+                self._expire_from = now + self._task_lease
+                log.info("leases_get_time_to_renew", last_look=self._looked_at, until=self._expire_from)
+            self._looked_at = now
+            assert self._expire_from
+            return await ledger.expired(connection) if now >= self._expire_from else []
+
+    async def _take_back(self, task: Task) -> None:
+        async with self._database.begin() as connection:
+            await self._subjects.lock(connection, task.subject)
+            if await ledger.still_expired(connection, task):
+                await self._requeue_or_end(connection, task)
+
+    async def _requeue_or_end(self, connection: AsyncConnection, task: Task) -> None:
         message = f"lost its worker {task.losses + 1} times"
         if task.losses + 1 >= self._loss_limit:
             if await ledger.end(connection, task, code=FailureCode.POISON, message=message):

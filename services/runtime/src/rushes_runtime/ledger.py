@@ -79,8 +79,8 @@ STILL_EXPIRED: Final = text("""
     SELECT 1 FROM task WHERE id = :id AND fence = :fence AND state = 'running' AND lease_until < now()
     FOR UPDATE""")
 
-HELD: Final = """
-    SELECT 1 FROM task WHERE id = :id AND fence = :fence AND state = 'running' AND lease_until > now()"""
+# A lease that is over is still held while nobody has taken the task back: a renewal may come.
+HELD: Final = "SELECT 1 FROM task WHERE id = :id AND fence = :fence AND state = 'running'"
 
 COUNTS: Final = """
     SELECT state, lane, count(*) AS tasks FROM task
@@ -237,6 +237,13 @@ async def waiting(connection: AsyncConnection, subject: str) -> UUID | None:
     return id_
 
 
+async def clock(connection: AsyncConnection) -> datetime:
+    """The time by which leases go, the same throughout a transaction."""
+    result = await connection.execute(text("SELECT now()"))
+    now: datetime = result.scalar_one()
+    return now
+
+
 async def expired(connection: AsyncConnection, limit: int = 100) -> list[Task]:
     """Running tasks whose lease is over."""
     result = await connection.execute(EXPIRED, {"limit": limit})
@@ -250,5 +257,5 @@ async def still_expired(connection: AsyncConnection, task: Task) -> bool:
 
 
 async def is_held(database: Database, task: Task) -> bool:
-    """Whether this attempt still holds its lease."""
+    """Whether this attempt still holds its task: nobody has claimed it since."""
     return bool(await database.fetch(HELD, id=task.id, fence=task.fence))

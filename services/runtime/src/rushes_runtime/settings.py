@@ -156,10 +156,13 @@ class RuntimeSettings(KafkaClientSettings, DatabaseClientSettings):
     retention: Seconds = Field(2_592_000, description="Seconds that inbox, sent outbox and ended jobs are kept.")
 
     @model_validator(mode="after")
-    def _lease_outlives_heartbeats(self) -> RuntimeSettings:
-        if self.lease < 3 * self.heartbeat:
-            msg = f"LEASE ({self.lease:g} s) must be at least three times HEARTBEAT ({self.heartbeat:g} s)"
-            raise ValueError(msg)
+    def _lease_outlives_rounds(self) -> RuntimeSettings:
+        """An outage that the janitor cannot see takes two thirds of a lease at most, and leaves time for a renewal."""
+        for name in ("heartbeat", "janitor_interval"):
+            seconds = getattr(self, name)
+            if self.lease < 3 * seconds:
+                msg = f"LEASE ({self.lease:g} s) must be at least three times {name.upper()} ({seconds:g} s)"
+                raise ValueError(msg)
         return self
 
 

@@ -81,6 +81,7 @@ class _Attempt:
     work: asyncio.Task[Any] | None = None
     reason: FailureCode | None = None  # why the watchdog cancelled it
     fenced: bool = False
+    concluding: bool = False  # nothing is left to be watched; what came out waits for the database
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,9 @@ class Worker(Generic[Result]):
         scratch = self._scratch / f"{task.id}-{task.fence}"
         with structlog.contextvars.bound_contextvars(subject=task.subject, attempt=task.attempt, fence=task.fence):
             try:
-                scratch.mkdir()
                 log.info("attempt_started", lane=task.lane)
                 outcome = await self._outcome(attempt, scratch)
+                attempt.concluding = True
                 took = time.monotonic() - began
                 if isinstance(outcome, AttemptFailedError):
                     label, code = "failed", outcome.code.value
@@ -194,6 +195,7 @@ class Worker(Generic[Result]):
 
     async def _outcome(self, attempt: _Attempt, scratch: Path) -> Result | AttemptFailedError:
         try:
+            scratch.mkdir()
             return await self._workshop.attempt(attempt.task, attempt.progress, scratch)
         except AttemptFailedError as error:
             return error
@@ -280,7 +282,8 @@ class Worker(Generic[Result]):
                 (attempt.task, attempt.progress.snapshot()) for attempt in attempts
             ]
             try:
-                async with self._database.begin() as connection:
+                # A connection that a firewall forgot answers never; the next one may.
+                async with asyncio.timeout(self._limits.lease / 3), self._database.begin() as connection:
                     ours = await ledger.renew(connection, held, self._limits.lease)
             except Exception as error:  # a lease not renewed is found by the janitor; the loop must go on
                 log.warning("renewal_failed", error=repr(error)[:500])
@@ -293,7 +296,11 @@ class Worker(Generic[Result]):
     def _watch(self, attempt: _Attempt, started: float) -> None:
         now = time.monotonic()
         silent = now - attempt.progress.moved_at > self._limits.stall_timeout
-        if attempt.reason is None and (silent or now - started > self._limits.attempt_timeout):
+        if (
+            attempt.reason is None
+            and not attempt.concluding
+            and (silent or now - started > self._limits.attempt_timeout)
+        ):
             attempt.reason = attempt.progress.stalls_as if silent else FailureCode.TIMEOUT
             if attempt.work:
                 attempt.work.cancel()
@@ -311,9 +318,17 @@ class Worker(Generic[Result]):
                 attempt.work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
         for attempt in late:
-            async with self._database.begin() as connection:
-                await self._workshop.lock(connection, attempt.task.subject)
-                requeued = await ledger.requeue(connection, attempt.task)
-                if requeued.joined:
-                    await self._workshop.joined(connection, attempt.task, requeued.joined)
-            log.info("handed_back", subject=attempt.task.subject)
+            try:
+                await self._hand_back(attempt.task)
+            except Exception as error:  # its lease will end by itself
+                if not is_away(error):
+                    raise
+                log.warning("not_handed_back", subject=attempt.task.subject, error=repr(error)[:500])
+
+    async def _hand_back(self, task: Task) -> None:
+        async with self._database.begin() as connection:
+            await self._workshop.lock(connection, task.subject)
+            requeued = await ledger.requeue(connection, task)
+            if requeued.joined:
+                await self._workshop.joined(connection, task, requeued.joined)
+        log.info("handed_back", subject=task.subject)

@@ -1,0 +1,359 @@
+"""Leases and fences: whoever loses a job can change nothing, and whoever is healthy keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+from rushes_embedded.leash import Leash
+from rushes_embedded.stack import Stack
+from rushes_normalizer import workshop
+from rushes_normalizer.media.make import make_movie
+from rushes_normalizer.publishing import Publisher
+from rushes_normalizer.workshop import LostLeaseError
+from rushes_runtime.database import Database
+from rushes_runtime.store import Unconditional
+from rushes_schemas import ObjectKind, object_key
+from sqlalchemy import make_url, text
+
+from tests.cable import cable_to
+from tests.integration.normalizer.parts import Parts, parts_of
+from tests.movies import ffmpeg
+from tests.world import World, eventually, playing, put_source, upload
+
+pytestmark = pytest.mark.any_broker
+
+LOW = object_key(ObjectKind.LOW_DEFINITION, UUID(int=1))
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of a small movie."""
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-pix_fmt", "yuv420p", path)
+    return path
+
+
+async def _publish(parts: Parts, path: Path, writer: str) -> str:
+    """Write an output as somebody else; its etag."""
+    path.write_text(writer)
+    stored = await parts.store.upload("movies", LOW, path, content_type="video/mp4", condition=Unconditional())
+    return stored.etag
+
+
+async def test_a_worker_that_lost_its_job_before_it_knew_any_output_overwrites_none(
+    world: World, tmp_path: Path
+) -> None:
+    async def lost() -> None:
+        raise LostLeaseError
+
+    async with parts_of(world) as parts:
+        successors = await _publish(parts, tmp_path / "successor", "successor")
+        (tmp_path / "old").write_text("the one that was lost")
+        publisher = Publisher(parts.store, UUID(int=1), {}, lost, lambda _: None)
+        with pytest.raises(LostLeaseError):
+            await publisher.publish(ObjectKind.LOW_DEFINITION, tmp_path / "old")
+        there = await parts.store.stat("movies", LOW)
+    assert there is not None
+    assert there.etag == successors
+
+
+@pytest.mark.parametrize("known", [{}, {("movies", LOW): "gone"}], ids=["no output known", "another output known"])
+async def test_a_worker_that_pauses_after_it_showed_its_lease_cannot_overwrite_its_successor(
+    world: World, tmp_path: Path, known: dict[tuple[str, str], str]
+) -> None:
+    successors: list[str] = []
+
+    async with parts_of(world) as parts:
+
+        async def held_until_it_pauses() -> None:
+            if successors:
+                raise LostLeaseError
+            successors.append(await _publish(parts, tmp_path / "successor", "successor"))
+
+        await _publish(parts, tmp_path / "before", "before")
+        (tmp_path / "old").write_text("the one that pauses")
+        publisher = Publisher(parts.store, UUID(int=1), known, held_until_it_pauses, lambda _: None)
+        with pytest.raises(LostLeaseError):
+            await publisher.publish(ObjectKind.LOW_DEFINITION, tmp_path / "old")
+        there = await parts.store.stat("movies", LOW)
+    assert there is not None
+    assert [there.etag] == successors
+
+
+@asynccontextmanager
+async def _normalizers(world: World) -> AsyncIterator[Database]:
+    """Everything set up; processes end with the block."""
+    code, _, errors = await world.command("rushes-normalizer", "migrate", "--store")
+    assert code == 0, errors
+    database = Database(world.environment["DATABASE_URL"], "normalizer")
+    try:
+        yield database
+    finally:
+        for leash in world.processes:
+            with suppress(ProcessLookupError):
+                os.kill(leash.pid, signal.SIGCONT)
+        world.stop_processes()
+        await database.close()
+
+
+async def _upload(world: World, clip: Path) -> UUID:
+    event = upload()
+    async with world.store() as store:
+        await put_source(store, event.preview_file_id, clip)
+    await world.send(event)
+    return event.preview_file_id
+
+
+def _control(world: World) -> Leash:
+    return world.process("rushes-normalizer", "run", "--roles", "intake,relay,janitor", log="control")
+
+
+def _worker(world: World, name: str, **settings: str) -> Leash:
+    return world.process(
+        "rushes-normalizer", "run", "--roles", "worker", log=name, SCRATCH=str(world.folder / name), **settings
+    )
+
+
+async def _stage(database: Database, stage: str) -> Any:
+    return await eventually(lambda: database.fetch("SELECT * FROM task WHERE progress->>'stage' = :stage", stage=stage))
+
+
+async def _ready(database: Database, preview_file_id: UUID) -> Any:
+    rows = await eventually(
+        lambda: database.fetch(
+            "SELECT * FROM preview_file WHERE id = :id AND status <> 'processing'", id=preview_file_id
+        )
+    )
+    assert rows[0].status == "ready", rows[0].failure_message
+    return rows[0]
+
+
+async def _gave_up(world: World, name: str) -> None:
+    """The worker has found out, by its timer or by its own result, that it was fenced off."""
+
+    async def said() -> bool:
+        log = (world.folder / f"{name}.log").read_text()
+        return any(f'"{event}"' in log for event in ("attempt_given_up", "fenced_off", "attempt_failed"))
+
+    await eventually(said)
+
+
+async def _everything(world: World, database: Database, preview_file_id: UUID) -> Any:
+    """Row, task, requests, events, and each object's etag."""
+    tables = [
+        await database.fetch(f"SELECT * FROM {table} ORDER BY id") for table in ("preview_file", "request", "outbox")
+    ]
+    tasks = await database.fetch("SELECT id, state, fence, tries, losses, ended_at FROM task ORDER BY id")
+    (row,) = await database.fetch("SELECT files FROM preview_file WHERE id = :id", id=preview_file_id)
+    async with world.store() as store:
+        stats = [await store.stat(stored["bucket"], stored["key"]) for stored in row.files]
+    assert [each and each.etag for each in stats] == [stored["etag"] for stored in row.files]
+    return tables, tasks, [each and (each.key, each.etag, each.modified) for each in stats]
+
+
+async def _all_sent(database: Database) -> None:
+    await eventually(lambda: database.fetch("SELECT 1 FROM outbox WHERE sent_at IS NULL"), lambda rows: not rows)
+
+
+def _slow(world: World) -> World:
+    return world.with_settings(DEFAULT_HEIGHT="1080", FFMPEG_THREADS="1", SLOTS="1")
+
+
+async def test_a_worker_paused_in_mid_encode_loses_its_job_and_changes_nothing_when_it_wakes(
+    world: World, clip: Path
+) -> None:
+    slow = _slow(world)
+    async with _normalizers(slow) as database:
+        _control(slow)
+        paused = _worker(slow, "paused")
+        preview_file_id = await _upload(slow, clip)
+        await _stage(database, "encoding")
+        os.kill(paused.pid, signal.SIGSTOP)
+        _worker(slow, "second")
+        row = await _ready(database, preview_file_id)
+        (task,) = await database.fetch("SELECT losses, fence FROM task")
+        assert (task.losses, task.fence) == (1, row.fence)
+        await _all_sent(database)
+        before = await _everything(slow, database, preview_file_id)
+        os.kill(paused.pid, signal.SIGCONT)
+        await _gave_up(slow, "paused")
+        assert await _everything(slow, database, preview_file_id) == before
+
+
+async def test_a_write_that_was_under_way_when_its_worker_was_paused_changes_nothing(
+    world: World, clip: Path, stack: Stack
+) -> None:
+    async with _normalizers(world) as database, cable_to(int(stack.objects.endpoint_url.rpartition(":")[2])) as cable:
+        _control(world)
+        cable.hold_at(b"PUT ")
+        paused = _worker(world, "paused", STORE__ENDPOINT_URL=f"http://127.0.0.1:{cable.port}")
+        preview_file_id = await _upload(world, clip)
+        await cable.held.wait()
+        os.kill(paused.pid, signal.SIGSTOP)
+        _worker(world, "second")
+        await _ready(database, preview_file_id)
+        await _all_sent(database)
+        before = await _everything(world, database, preview_file_id)
+        cable.release()
+        os.kill(paused.pid, signal.SIGCONT)
+        await _gave_up(world, "paused")
+        assert await _everything(world, database, preview_file_id) == before
+
+
+async def test_a_worker_cut_from_the_database_loses_its_job_and_changes_nothing_when_it_is_back(
+    world: World, clip: Path
+) -> None:
+    address = make_url(world.environment["DATABASE_URL"])
+    assert address.port
+    slow = _slow(world)
+    async with _normalizers(slow) as database, cable_to(address.port) as cable:
+        _control(slow)
+        cut = address.set(port=cable.port).render_as_string(hide_password=False)
+        _worker(slow, "cut", DATABASE_URL=cut)
+        preview_file_id = await _upload(slow, clip)
+        await _stage(database, "encoding")
+        cable.hold()
+        _worker(slow, "second")
+        await _ready(database, preview_file_id)
+        (task,) = await database.fetch("SELECT losses FROM task")
+        assert task.losses == 1
+        await _all_sent(database)
+        before = await _everything(slow, database, preview_file_id)
+        cable.release()
+        await _gave_up(slow, "cut")
+        assert await _everything(slow, database, preview_file_id) == before
+
+
+async def test_a_worker_paused_in_mid_transaction_holds_its_locks_no_longer_than_its_lease(
+    world: World, clip: Path
+) -> None:
+    async with _normalizers(world) as database:
+        _control(world)
+        paused = _worker(world, "paused")
+        preview_file_id = await _upload(world, clip)
+        await eventually(lambda: database.fetch("SELECT 1 FROM task WHERE state = 'running'"))
+        async with database.begin() as connection:
+            await connection.execute(text("SELECT 1 FROM preview_file FOR UPDATE"))
+            waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            await eventually(lambda: database.fetch(waiting))
+            os.kill(paused.pid, signal.SIGSTOP)  # its transaction gets the lock now, and nobody goes on with it
+        _worker(world, "second")
+        await _ready(database, preview_file_id)
+        await _all_sent(database)
+        before = await _everything(world, database, preview_file_id)
+        os.kill(paused.pid, signal.SIGCONT)
+        await _gave_up(world, "paused")
+        assert await _everything(world, database, preview_file_id) == before
+        assert paused.poll() is None
+
+
+async def test_jobs_of_killed_workers_are_all_done_by_others(world: World, clip: Path) -> None:
+    slow = _slow(world)
+    async with _normalizers(slow) as database:
+        _control(slow)
+        previews = [await _upload(slow, clip) for _ in range(2)]
+        for number in range(2):
+            doomed = _worker(slow, f"doomed-{number}")
+            await _stage(database, "encoding")
+            os.kill(doomed.pid, signal.SIGKILL)
+            await eventually(
+                lambda: database.fetch("SELECT 1 FROM task WHERE state = 'running'"), lambda rows: not rows
+            )
+        _worker(slow, "last")
+        for preview_file_id in previews:
+            await _ready(database, preview_file_id)
+        (losses,) = await database.fetch("SELECT sum(losses) AS all FROM task")
+        assert losses.all == 2
+        changes = [await world.statuses(preview_file_id) for preview_file_id in previews]
+    assert all([change.version for change in each] in ([1], [1, 2]) for each in changes)
+
+
+def _servers(stack: Stack) -> list[psutil.Process]:
+    postmaster = psutil.Process(stack.postgres.pid)
+    return [postmaster, *postmaster.children(recursive=True)]
+
+
+async def test_a_database_that_hangs_for_longer_than_a_lease_expires_no_healthy_job(
+    world: World, clip: Path, stack: Stack
+) -> None:
+    slow = _slow(world)
+    async with _normalizers(slow) as database:
+        _control(slow)
+        _worker(slow, "worker")
+        preview_file_id = await _upload(slow, clip)
+        await _stage(database, "encoding")
+        servers = _servers(stack)
+        try:
+            for server in servers:
+                server.suspend()
+            await asyncio.sleep(float(slow.environment["LEASE"]) + 2)  # the time is the fault
+        finally:
+            for server in reversed(servers):
+                server.resume()
+        await _ready(database, preview_file_id)
+        tasks = await database.fetch("SELECT losses, tries, fence FROM task")
+    assert [(task.losses, task.tries) for task in tasks] == [(0, 0)]
+
+
+@asynccontextmanager
+async def _outage(stack: Stack) -> AsyncIterator[None]:
+    """The server is stopped."""
+    await asyncio.to_thread(stack.postgres.stop)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(stack.postgres.start)
+
+
+async def test_a_database_that_is_away_for_longer_than_a_lease_costs_a_running_job_nothing(
+    world: World, clip: Path, stack: Stack
+) -> None:
+    slow = _slow(world)
+    async with _normalizers(slow) as database:
+        _control(slow)
+        _worker(slow, "worker")
+        preview_file_id = await _upload(slow, clip)
+        await _stage(database, "encoding")
+        async with _outage(stack):
+            await asyncio.sleep(float(slow.environment["LEASE"]) + 2)  # the time is the fault
+        await _ready(database, preview_file_id)
+        tasks = await database.fetch("SELECT losses, tries, fence FROM task")
+    assert [(task.losses, task.tries) for task in tasks] == [(0, 0)]
+
+
+async def test_a_result_waits_for_the_database_longer_than_the_watchdogs_patience(
+    world: World, clip: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_it, away = asyncio.Event(), asyncio.Event()
+
+    async def make_then_wait(*arguments: Any, **options: Any) -> Any:
+        made = await make_movie(*arguments, **options)
+        made_it.set()
+        await away.wait()
+        return made
+
+    monkeypatch.setattr(workshop, "make_movie", make_then_wait)
+    event = upload()
+    async with parts_of(world.with_settings(STALL_TIMEOUT="3", LEASE="10")) as parts:
+        await put_source(parts.store, event.preview_file_id, clip)
+        async with playing(parts.intake()):
+            await world.send(event)
+            await eventually(lambda: parts.database.fetch("SELECT 1 FROM task"))
+        async with playing(parts.worker()):
+            await made_it.wait()
+            async with _outage(stack):
+                away.set()
+                await asyncio.sleep(5)  # longer than the watchdog waits for progress
+            rows = await eventually(lambda: parts.database.fetch("SELECT * FROM preview_file WHERE status = 'ready'"))
+            tasks = await parts.database.fetch("SELECT losses, tries, looks FROM task")
+    assert len(rows) == 1
+    assert [tuple(task) for task in tasks] == [(0, 0, 0)]
