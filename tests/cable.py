@@ -15,8 +15,7 @@ class Cable:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._open = asyncio.Event()
-        self._open.set()
+        self._open = self._gate()
         self._streams: set[asyncio.Task[None]] = set()
         self._stop: bytes | None = None
         self.held = asyncio.Event()
@@ -34,27 +33,39 @@ class Cable:
         """Let through what waits, and what comes."""
         self._open.set()
 
+    def abandon(self) -> None:
+        """Forget the connections of now, as a firewall does: nothing of them is ever heard again. New ones work."""
+        self.hold()
+        self._open = self._gate()
+
+    @staticmethod
+    def _gate() -> asyncio.Event:
+        gate = asyncio.Event()
+        gate.set()
+        return gate
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
         self._streams.add(task)
+        gate = self._open
         try:
-            await self._open.wait()
+            await gate.wait()
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
-            await asyncio.gather(self._forward(reader, there_writer), self._forward(there_reader, writer))
+            await asyncio.gather(self._forward(reader, there_writer, gate), self._forward(there_reader, writer, gate))
         except (OSError, asyncio.CancelledError):
             writer.close()
         finally:
             self._streams.discard(task)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         try:
             while some := await reader.read(65_536):
                 if self._stop and self._stop in some:
                     self._stop = None
                     self.hold()
                     self.held.set()
-                await self._open.wait()
+                await gate.wait()
                 writer.write(some)
                 await writer.drain()
         finally:

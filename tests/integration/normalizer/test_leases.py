@@ -17,13 +17,17 @@ import pytest
 from rushes_embedded.leash import Leash
 from rushes_embedded.stack import Stack
 from rushes_normalizer import workshop
+from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import make_movie
 from rushes_normalizer.publishing import Publisher
 from rushes_normalizer.workshop import LostLeaseError
-from rushes_runtime.database import Database
+from rushes_runtime import ledger
+from rushes_runtime.database import Database, is_away
+from rushes_runtime.ledger import Task
 from rushes_runtime.store import Unconditional
-from rushes_schemas import ObjectKind, object_key
+from rushes_schemas import FailureCode, ObjectKind, object_key
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from tests.cable import cable_to
 from tests.integration.normalizer.parts import Parts, parts_of
@@ -138,14 +142,17 @@ async def _ready(database: Database, preview_file_id: UUID) -> Any:
     return rows[0]
 
 
-async def _gave_up(world: World, name: str) -> None:
-    """The worker has found out, by its timer or by its own result, that it was fenced off."""
-
+async def _logged(world: World, name: str, *events: str) -> None:
     async def said() -> bool:
         log = (world.folder / f"{name}.log").read_text()
-        return any(f'"{event}"' in log for event in ("attempt_given_up", "fenced_off", "attempt_failed"))
+        return any(f'"{event}"' in log for event in events)
 
     await eventually(said)
+
+
+async def _gave_up(world: World, name: str) -> None:
+    """The worker has found out, by its timer or by its own result, that it was fenced off."""
+    await _logged(world, name, "attempt_given_up", "fenced_off", "attempt_failed")
 
 
 async def _everything(world: World, database: Database, preview_file_id: UUID) -> Any:
@@ -210,8 +217,9 @@ async def test_a_write_that_was_under_way_when_its_worker_was_paused_changes_not
         assert await _everything(world, database, preview_file_id) == before
 
 
+@pytest.mark.parametrize("comes_back", [True, False], ids=["for a while", "on all its connections for ever"])
 async def test_a_worker_cut_from_the_database_loses_its_job_and_changes_nothing_when_it_is_back(
-    world: World, clip: Path
+    world: World, clip: Path, comes_back: bool
 ) -> None:
     address = make_url(world.environment["DATABASE_URL"])
     assert address.port
@@ -222,7 +230,11 @@ async def test_a_worker_cut_from_the_database_loses_its_job_and_changes_nothing_
         _worker(slow, "cut", DATABASE_URL=cut)
         preview_file_id = await _upload(slow, clip)
         await _stage(database, "encoding")
-        cable.hold()
+        if comes_back:
+            cable.hold()
+        else:
+            cable.abandon()
+            await _logged(slow, "cut", "renewal_failed")  # its timer goes on, by new connections
         _worker(slow, "second")
         await _ready(database, preview_file_id)
         (task,) = await database.fetch("SELECT losses FROM task")
@@ -277,6 +289,68 @@ async def test_jobs_of_killed_workers_are_all_done_by_others(world: World, clip:
         await _all_sent(database)
         changes = [await world.statuses(preview_file_id) for preview_file_id in previews]
     assert [[change.version for change in each] for each in changes] == [[1, 2]] * 2
+
+
+async def _claim_for(parts: Parts, world: World, clip: Path) -> Task:
+    """A job that a worker of this test's own holds."""
+    await _upload(world, clip)
+    async with playing(parts.intake()):
+        await eventually(lambda: parts.database.fetch("SELECT 1 FROM task"))
+    async with parts.database.begin() as connection:
+        task = await ledger.claim(connection, "worker", 3, idle=True)
+    assert task
+    return task
+
+
+async def _is_over(database: Database) -> None:
+    await eventually(lambda: database.fetch("SELECT 1 FROM task WHERE lease_until < now()"))
+
+
+async def _renews_and_then_is_lost(parts: Parts, task: Task) -> None:
+    """A healthy worker renews when a third of a lease has passed; once it is dead, its job is another's."""
+    await asyncio.sleep(1)
+    async with parts.database.begin() as connection:
+        assert await ledger.renew(connection, [(task, None)], 3) == {task.id}
+    await eventually(lambda: parts.database.fetch("SELECT 1 FROM task WHERE state = 'queued' AND losses = 1"))
+
+
+async def test_a_janitor_that_starts_gives_every_worker_a_lease_to_renew(world: World, clip: Path) -> None:
+    async with parts_of(world) as parts:
+        task = await _claim_for(parts, world, clip)
+        await _is_over(parts.database)
+        async with playing(parts.janitor()):
+            await _renews_and_then_is_lost(parts, task)
+
+
+async def test_a_janitor_whose_database_hung_gives_every_worker_a_lease_to_renew(world: World, clip: Path) -> None:
+    address = make_url(world.environment["DATABASE_URL"])
+    assert address.port
+    async with parts_of(world) as parts, cable_to(address.port) as cable:
+        through_cable = address.set(port=cable.port).render_as_string(hide_password=False)
+        async with parts_of(world.with_settings(DATABASE_URL=through_cable)) as cabled, playing(cabled.janitor()):
+            await asyncio.sleep(4)  # its start is forgotten: it would expire whatever is over
+            task = await _claim_for(parts, world, clip)
+            cable.hold()
+            await _is_over(parts.database)
+            cable.release()
+            await _renews_and_then_is_lost(parts, task)
+
+
+async def test_a_connection_that_was_ended_while_its_process_was_paused_is_a_database_away(world: World) -> None:
+    async with world.normalizer_database() as watching:
+        database = Database(world.environment["DATABASE_URL"], "normalizer", lease=0.2)
+
+        async def pause_in_mid_transaction() -> None:
+            async with database.begin() as connection:
+                (pid,) = (await connection.execute(text("SELECT pg_backend_pid()"))).one()
+                mine = "SELECT 1 FROM pg_stat_activity WHERE pid = :pid"
+                await eventually(partial(watching.fetch, mine, pid=pid), lambda rows: not rows)
+                await connection.execute(text("SELECT 1"))
+
+        with pytest.raises(DBAPIError) as failed:
+            await pause_in_mid_transaction()
+        await database.close()
+    assert is_away(failed.value)
 
 
 def _servers(stack: Stack) -> list[psutil.Process]:
@@ -388,8 +462,9 @@ async def test_a_store_that_hangs_after_the_encode_is_unavailable_and_no_timeout
     assert row.failure_code == "storage_unavailable"
 
 
+@pytest.mark.parametrize("status", ["ready", "broken"])
 async def test_a_result_waits_for_the_database_longer_than_the_watchdogs_patience(
-    world: World, clip: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    world: World, clip: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     made_it, away = asyncio.Event(), asyncio.Event()
 
@@ -397,6 +472,8 @@ async def test_a_result_waits_for_the_database_longer_than_the_watchdogs_patienc
         made = await make_movie(*arguments, **options)
         made_it.set()
         await away.wait()
+        if status == "broken":
+            raise MediaError(FailureCode.CORRUPT, "damaged")
         return made
 
     monkeypatch.setattr(workshop, "make_movie", make_then_wait)
@@ -411,7 +488,8 @@ async def test_a_result_waits_for_the_database_longer_than_the_watchdogs_patienc
             async with _outage(stack):
                 away.set()
                 await asyncio.sleep(5)  # longer than the watchdog waits for progress
-            rows = await eventually(lambda: parts.database.fetch("SELECT * FROM preview_file WHERE status = 'ready'"))
+            row = "SELECT status FROM preview_file WHERE status <> 'processing'"
+            rows = await eventually(partial(parts.database.fetch, row))
             tasks = await parts.database.fetch("SELECT losses, tries, looks FROM task")
-    assert len(rows) == 1
+    assert [row.status for row in rows] == [status]
     assert [tuple(task) for task in tasks] == [(0, 0, 0)]

@@ -25,7 +25,6 @@ Answer = TypeVar("Answer")
 _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 _WAIT: Final = 1.0  # seconds between looks of an attempt
 _READ_ONLY: Final = "25006"
-_IDLE_IN_TRANSACTION: Final = "25P03"  # we were paused, and our connection was closed meanwhile
 
 
 class Database:
@@ -88,7 +87,7 @@ def is_away(error: BaseException) -> bool:
             return True
         if state is None:  # the driver's own: a closed connection, or a value that it cannot encode
             return not isinstance(error, DataError)
-        return state.startswith(_AWAY_CLASSES) or state in {_READ_ONLY, _IDLE_IN_TRANSACTION}
+        return state.startswith(_AWAY_CLASSES) or state == _READ_ONLY
     if isinstance(error, PostgresError):  # while connecting, before SQLAlchemy wraps
         return True
     return isinstance(error, PoolTimeoutError | OSError | asyncio.TimeoutError)

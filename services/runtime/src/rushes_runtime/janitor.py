@@ -105,7 +105,6 @@ class Janitor:
             except Exception as error:
                 if not is_away(error):
                     raise
-                self._looked_at = None
                 log.warning("janitor_waits_for_database", error=repr(error)[:500])
             await wait_or_stop(stop, self._interval)
 
