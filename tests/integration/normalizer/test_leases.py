@@ -217,9 +217,8 @@ async def test_a_write_that_was_under_way_when_its_worker_was_paused_changes_not
         assert await _everything(world, database, preview_file_id) == before
 
 
-@pytest.mark.parametrize("comes_back", [True, False], ids=["for a while", "on all its connections for ever"])
 async def test_a_worker_cut_from_the_database_loses_its_job_and_changes_nothing_when_it_is_back(
-    world: World, clip: Path, comes_back: bool
+    world: World, clip: Path
 ) -> None:
     address = make_url(world.environment["DATABASE_URL"])
     assert address.port
@@ -230,11 +229,7 @@ async def test_a_worker_cut_from_the_database_loses_its_job_and_changes_nothing_
         _worker(slow, "cut", DATABASE_URL=cut)
         preview_file_id = await _upload(slow, clip)
         await _stage(database, "encoding")
-        if comes_back:
-            cable.hold()
-        else:
-            cable.abandon()
-            await _logged(slow, "cut", "renewal_failed")  # its timer goes on, by new connections
+        cable.hold()
         _worker(slow, "second")
         await _ready(database, preview_file_id)
         (task,) = await database.fetch("SELECT losses FROM task")
@@ -244,6 +239,21 @@ async def test_a_worker_cut_from_the_database_loses_its_job_and_changes_nothing_
         cable.release()
         await _gave_up(slow, "cut")
         assert await _everything(slow, database, preview_file_id) == before
+
+
+async def test_a_worker_whose_connections_are_forgotten_goes_on_by_new_ones(world: World, clip: Path) -> None:
+    address = make_url(world.environment["DATABASE_URL"])
+    assert address.port
+    slow = _slow(world)
+    async with _normalizers(slow) as database, cable_to(address.port) as cable:
+        _control(slow)
+        through_cable = address.set(port=cable.port).render_as_string(hide_password=False)
+        _worker(slow, "worker", DATABASE_URL=through_cable)
+        preview_file_id = await _upload(slow, clip)
+        await _stage(database, "encoding")
+        cable.abandon()
+        await _logged(slow, "worker", "renewal_failed")
+        await _ready(database, preview_file_id)
 
 
 async def test_a_worker_paused_in_mid_transaction_holds_its_locks_no_longer_than_its_lease(
