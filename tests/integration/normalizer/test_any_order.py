@@ -17,7 +17,7 @@ from aiokafka import ConsumerRecord
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from rushes_normalizer.transitions import Published
+from rushes_normalizer.transitions import NormalizeFailedError, Published
 from rushes_runtime import ledger
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.ledger import Task
@@ -37,6 +37,7 @@ LEASE: Final = 3600.0  # only `a_lease_runs_out` ends one
 OUTCOMES: Final = (
     None,
     FailureCode.CORRUPT,
+    FailureCode.TIMEOUT,
     FailureCode.STORAGE_UNAVAILABLE,
     FailureCode.SOURCE_MISSING,
     FailureCode.SOURCE_CHANGED,
@@ -201,7 +202,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     def _outcome(self, held: Held, code: FailureCode | None) -> Published | AttemptFailedError:
         if code:
-            return AttemptFailedError(code, "as the test says")
+            failure = AttemptFailedError(code, "as the test says")
+            # What the watchdog ends has not said which upload it read.
+            silent = code is FailureCode.TIMEOUT
+            return failure if silent else NormalizeFailedError(failure, uploaded_at=held.uploaded_at, playable=False)
         source = StoredFile(kind="source_movie", bucket="movies", key="s", bytes=1, etag="e", sha256="0" * 64)
         return Published(source, (), None, held.uploaded_at)
 

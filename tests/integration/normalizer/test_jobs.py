@@ -177,8 +177,11 @@ async def test_a_new_upload_during_the_run_starts_the_job_again(world: World, cl
     assert (row.status, row.upload_generation) == ("ready", 2)
 
 
+@pytest.mark.parametrize(
+    "failure", [MediaError(FailureCode.CORRUPT, "the old file is damaged"), RuntimeError("ours")], ids=["file", "code"]
+)
 async def test_a_result_of_the_old_upload_says_nothing_of_the_new_one(
-    world: World, clip: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, clip: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     event = upload(upload_generation=1)
     again = upload(event.preview_file_id, upload_generation=2)
@@ -190,10 +193,13 @@ async def test_a_result_of_the_old_upload_says_nothing_of_the_new_one(
             return await real(*arguments, **options)
         began.set()
         await replaced.wait()
-        raise MediaError(FailureCode.CORRUPT, "the old file is damaged")
+        raise failure
 
     monkeypatch.setattr(workshop, "make_movie", refuse_the_first)
-    async with parts_of(world) as parts, playing(parts.intake(), parts.relay(), parts.worker()):
+    async with (
+        parts_of(world.with_settings(RETRY_LIMIT="1")) as parts,
+        playing(parts.intake(), parts.relay(), parts.worker()),
+    ):
         await put_source(parts.store, event.preview_file_id, clip)
         await world.send(event)
         await began.wait()

@@ -251,17 +251,24 @@ class PreviewWorkshop:
         if task.lane == purging.LANE:
             return
         row = await self._row(connection, task)
-        read = failure.uploaded_at if isinstance(failure, NormalizeFailedError) else row.uploaded_at
+        read = failure.uploaded_at if isinstance(failure, NormalizeFailedError) else None
         if not await self._superseded(connection, task, row, read):
             await self._transit(connection, task, row, after_failed_job(row, failure, task.fence), "failed")
 
     async def _superseded(
-        self, connection: AsyncConnection, task: Task, row: PreviewRow, uploaded_at: datetime
+        self, connection: AsyncConnection, task: Task, row: PreviewRow, uploaded_at: datetime | None
     ) -> bool:
-        """Whether another file was uploaded since: its own job answers, and this result says nothing of it."""
+        """Whether another file was uploaded since: its own job answers, and this result says nothing of it.
+
+        Args:
+            uploaded_at: of the upload that was read. None: an attempt that died, or was ended, didn't say; while the
+                preview is in `processing`, a job that waits may be another upload's, and answers.
+        """
         if row.uploaded_at == uploaded_at:
             return False
         waiting = await ledger.waiting(connection, task.subject)
+        if uploaded_at is None and not (waiting and row.status is PreviewStatus.PROCESSING):
+            return False
         if waiting:
             await requests.move(connection, task.id, waiting)
         return True
