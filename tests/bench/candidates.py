@@ -36,20 +36,17 @@ class Candidate:
         preset: of x264.
         parameters: of x264, beside `keyint=2:scenecut=0`.
         scaler: flags of ffmpeg's scaler; high definition is not scaled here.
-        threads: of the encoder and the scaler; 0 takes what the machine has.
     """
 
     preset: str
     parameters: str = ""
     scaler: str = "bicubic"
-    threads: int = 0
 
     @property
     def name(self) -> str:
         """Such as `superfast aq-mode=0`."""
         parts = [self.preset, *self.parameters.split(":")]
         parts += [f"scaler {self.scaler}"] if self.scaler != "bicubic" else []
-        parts += [f"threads {self.threads}"] if self.threads else []
         return " ".join(part for part in parts if part)
 
 
@@ -58,14 +55,10 @@ _OURS: Final = {
     Definition.HIGH: Candidate(AMPLE.preset.value, AMPLE.parameters),
     Definition.LOW: Candidate(SPARSE.preset.value, SPARSE.parameters),
 }
-_PLAIN: Final = "bframes=0:weightp=0:rc-lookahead=10"
-_FLAT: Final = f"{_PLAIN}:aq-mode=0"
+_FLAT: Final = "bframes=0:weightp=0:aq-mode=0:rc-lookahead=10"
 _BOTH: Final = (
     _ZOU,
-    *(Candidate(preset) for preset in ("faster", "veryfast", "superfast", "ultrafast")),
-    Candidate("faster", _PLAIN),
-    Candidate("veryfast", _FLAT),
-    Candidate("superfast", _PLAIN),
+    *(Candidate(preset) for preset in ("veryfast", "superfast", "ultrafast")),
     Candidate("superfast", _FLAT),
     Candidate("superfast", f"{_FLAT}:trellis=1:deblock=-2,-2"),
     Candidate("superfast", f"{_FLAT}:subme=6"),
@@ -73,14 +66,10 @@ _BOTH: Final = (
     *(Candidate("superfast", f"{SPARSE.parameters}:{more}") for more in ("cabac=0", "keyint=1")),
     Candidate("superfast", SPARSE.parameters.replace("aq-mode=0", "aq-strength=0.5")),
 )
-_SCALERS: Final = ("fast_bilinear", "lanczos", "bicubic+accurate_rnd")
+_SCALERS: Final = ("fast_bilinear", "lanczos")
 CANDIDATES: Final[Mapping[Definition, tuple[Candidate, ...]]] = {
-    Definition.HIGH: (*_BOTH, replace(_OURS[Definition.HIGH], threads=1)),
-    Definition.LOW: (
-        *_BOTH,
-        replace(_OURS[Definition.LOW], threads=1),
-        *(replace(_OURS[Definition.LOW], scaler=scaler) for scaler in _SCALERS),
-    ),
+    Definition.HIGH: _BOTH,
+    Definition.LOW: (*_BOTH, *(replace(_OURS[Definition.LOW], scaler=scaler) for scaler in _SCALERS)),
 }
 
 
@@ -98,13 +87,12 @@ def encode(tools: Tools, candidate: Candidate, definition: Definition, frames: P
     width, height, bits = OUTPUTS[definition]
     parameters = ":".join(filter(None, (SEEKABLE, candidate.parameters)))
     scale = ("-vf", f"scale={width}:{height}:flags={candidate.scaler}") if definition is Definition.LOW else ()
-    threads = str(candidate.threads)
     command: list[str | Path] = [
         *(tools.ffmpeg, "-nostdin", "-v", "error", "-y"),
         *bare(FRAMES_SIZE),
         *("-i", frames),
-        *("-filter_threads", threads, *scale),
-        *("-c:v", "libx264", "-preset", candidate.preset, "-x264-params", parameters, "-threads", threads),
+        *scale,
+        *("-c:v", "libx264", "-preset", candidate.preset, "-x264-params", parameters),
         *("-b:v", str(bits), "-maxrate", str(bits), "-bufsize", str(2 * bits), movie),
     ]
     before = cpu_seconds()
