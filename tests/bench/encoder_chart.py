@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Final
+from typing import Final, TypeAlias
 
 _WIDTH: Final = 460
 _HEIGHT: Final = 300
@@ -14,6 +14,7 @@ _LEFT: Final = 56
 _TOP: Final = 44
 _GAP: Final = 30
 _LEGEND_LINE: Final = 17
+_Box: TypeAlias = tuple[float, float, float, float]
 _COLOURS: Final = {"": "#8a8f98", "Zou": "#c2410c", "Rushes": "#1d4ed8"}
 
 
@@ -47,10 +48,9 @@ def draw(marks: Sequence[Mark]) -> str:
             shown = [mark for mark in marks if mark.panel == panel]
             body.append(_panel(f"{panel}: {value}", shown, value, labels, column * _WIDTH, row * _HEIGHT))
     legend_top = len(rows) * _HEIGHT + _GAP
-    body += [
-        f'<text x="{_LEFT}" y="{legend_top + number * _LEGEND_LINE}">{number + 1}  {escape(label)}</text>'
-        for number, label in enumerate(labels)
-    ]
+    for number, label in enumerate(labels, 1):
+        y = legend_top + (number - 1) * _LEGEND_LINE
+        body.append(f'<text x="{_LEFT}" y="{y}" font-size="10">{number}  {escape(label)}</text>')
     width, height = len(panels) * _WIDTH + _GAP, legend_top + len(labels) * _LEGEND_LINE
     return "\n".join(
         [
@@ -80,12 +80,35 @@ def _panel(title: str, marks: Sequence[Mark], value: str, labels: Sequence[str],
     parts += [f'<text x="{x0 - 6}" y="{y(at) + 4:.1f}" text-anchor="end">{at:g}</text>' for at in upwards]
     parts += [f'<text x="{x(at):.1f}" y="{y0 + 16}" text-anchor="middle">{at:g}</text>' for at in across]
     parts.append(f'<text x="{x1}" y="{y0 - 6}" text-anchor="end" fill="#666">CPU s for 1 s</text>')
-    for mark in marks:
+    taken: list[_Box] = []
+    for mark in sorted(marks, key=lambda mark: not mark.emphasis):  # the choices get the best places
         at_x, at_y, colour = x(mark.cpu_seconds), y(mark.values[value]), _COLOURS[mark.emphasis]
         name = f"{labels.index(mark.label) + 1} {mark.emphasis}".strip()
         parts.append(f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="4" fill="{colour}"/>')
-        parts.append(f'<text x="{at_x + 6:.1f}" y="{at_y - 5:.1f}" fill="{colour}">{escape(name)}</text>')
+        box = _free_box(at_x, at_y, name, taken)
+        taken.append(box)
+        parts.append(f'<text x="{box[0]:.1f}" y="{box[3]:.1f}" fill="{colour}">{escape(name)}</text>')
     return "\n".join(parts)
+
+
+def _free_box(x: float, y: float, name: str, taken: Sequence[_Box]) -> _Box:
+    """Left, top, right and bottom of a mark's name: the place around the mark that overlaps the others least."""
+    width, height = 7.5 * len(name), 11
+    places = [
+        (left, bottom - height, left + width, bottom)
+        for reach in (0, 14, 28)
+        for bottom in (y - 5 - reach, y + 15 + reach)
+        for left in (x + 6, x - 6 - width, x - width / 2)
+    ]
+
+    def overlap(box: _Box) -> float:
+        return sum(
+            max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+            * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+            for other in taken
+        )
+
+    return min(places, key=overlap)
 
 
 def _ticks(numbers: Sequence[float]) -> list[float]:

@@ -67,9 +67,12 @@ def _constant_rate(
         return None
     estimate = Fraction(len(shown_at) - 1) / (shown_at[-1] * tick)
     # A container's clock rounds (Matroska's to milliseconds), so the exact rate is one that explains the timestamps
-    # to within a tick: the one claimed, else a standard one, else what they say themselves. Failing that, one claimed
-    # or standard whose frames all stand nearest to their own place.
-    known = [rate for rate in (*claims, *STANDARD_RATES) if abs(rate - estimate) < estimate / 50]
+    # to within a tick: a standard one (the nearest to the claim, which a clock of milliseconds may have rounded), else
+    # the one claimed, else what they say themselves. Failing that, one of these whose frames all stand nearest to
+    # their own place.
+    likely = claims[0] if claims else estimate
+    standard = sorted(STANDARD_RATES, key=lambda rate: abs(rate - likely))
+    known = [rate for rate in (*standard, *claims) if abs(rate - estimate) < estimate / 50]
     own = [rate for rate in (estimate.limit_denominator(1001), estimate) if rate >= _SLOWEST]
     for rate in (*known, *own):
         if _fits(shown_at, tick * rate, min(_TOLERANCE, tick * rate)):

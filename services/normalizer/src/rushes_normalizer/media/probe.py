@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +34,7 @@ _HEADER_ENTRIES: Final = ":".join(
 )
 
 _TRANSPORT_SYNC: Final = 0x47
+_REORDERED: Final = 64  # packets after which the first frame has come out of any decoder; H.264 and HEVC hold 16
 
 
 async def probe(
@@ -80,9 +81,26 @@ async def probe(
         raise blame(failed, "reading the source", otherwise=FailureCode.CORRUPT) from failed
     if was_cut_off(log):
         raise ends_early("its demuxer met the end of the file", max(1, packets.count), said=gist(log))
+    if packets.leading:
+        first_shown = await _first_shown(base, header.index, packets.leading, path, scratch, limits)
+        packets.leave_out_leading(first_shown)
     if header.container == "mpegts":
         _refuse_half_packet(path, size, packets.count)
     return assemble(header, packets, size)
+
+
+async def _first_shown(
+    base: list[str], stream: int, leading: int, path: Path, scratch: Path, limits: Limits
+) -> list[int | None]:
+    """Timestamps of the first frames that a decoder shows, in their order, beyond the first keyframe."""
+    lines: list[str] = []
+    begin = ("-read_intervals", f"%+#{leading + _REORDERED}")
+    argv = [*base, "-select_streams", str(stream), *begin, "-show_entries", "frame=pts", "-of", "csv=p=0"]
+    try:
+        await run([*argv, f"file:{path}"], scratch=scratch, limits=limits, reads=[path], on_line=lines.append)
+    except ChildError as failed:
+        raise blame(failed, "decoding the source's first frames", otherwise=FailureCode.CORRUPT) from failed
+    return [_integer(line.partition(",")[0]) for line in lines if line]
 
 
 def _unreadable(failed: ChildError, path: Path) -> MediaError:
@@ -199,6 +217,8 @@ class Packets:
     untimed: int = 0
     last: int | None = None
     last_duration: int | None = None
+    opening: int | None = None  # of the first packet, if it is a keyframe
+    _seen: bool = False
 
     def add(self, line: str) -> None:
         """Take one packet: `pts=512|dts=0|duration=512|size=1820|flags=K__`.
@@ -207,6 +227,9 @@ class Packets:
             MediaError: `limits_exceeded`, as soon as there are too many.
         """
         values = dict(part.split("=", 1) for part in line.split("|") if "=" in part)
+        if not self._seen:
+            self._seen = True
+            self.opening = _integer(values.get("pts")) if values.get("flags", "").startswith("K_") else None
         if "D" in values.get("flags", "") or values.get("size") == "0":
             return  # cut away by an edit list; or AVI's "as before", which no decoder answers
         timestamp = _integer(values.get("pts"))
@@ -225,6 +248,28 @@ class Packets:
     def count(self) -> int:
         """Frames that are shown."""
         return len(self.timestamps) + self.untimed
+
+    @property
+    def leading(self) -> int:
+        """How many frames are shown before the keyframe that the file begins with.
+
+        In an open group of pictures these frames may refer to the group before. Where the file begins with the group
+        nothing can show them, and no player does. Matroska gives those before its clock's zero no time at all.
+        """
+        if self.opening is None:
+            return 0
+        return self.untimed + sum(timestamp < self.opening for timestamp in self.timestamps)
+
+    def leave_out_leading(self, first_shown: Sequence[int | None]) -> None:
+        """Leave out the leading frames that no decoder shows.
+
+        Args:
+            first_shown: timestamps in the order of a decoder, up to the opening keyframe at least.
+        """
+        assert self.opening is not None
+        before = first_shown[: first_shown.index(self.opening)] if self.opening in first_shown else first_shown
+        self.timestamps = [each for each in self.timestamps if each >= self.opening or each in before]
+        self.untimed = min(self.untimed, sum(each is None for each in before))
 
 
 def assemble(header: Header, packets: Packets, size_bytes: int) -> SourceFacts:
