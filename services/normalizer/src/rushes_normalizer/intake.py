@@ -43,10 +43,11 @@ class UploadIntake:
             Lane.SINGLE: timedelta(seconds=settings.single_offset),
             Lane.BULK: timedelta(seconds=settings.bulk_offset),
         }
+        self._fairness = settings.fairness()
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
         """Write what follows from a batch of new events."""
-        ids = {received.event.preview_file_id for received in events}
+        ids = list(dict.fromkeys(received.event.preview_file_id for received in events))
         held = await previews.lock(connection, ids)
         folded = {each: Folded(held.get(each), held.get(each)) for each in ids}
         now = datetime.now(UTC)
@@ -82,7 +83,9 @@ class UploadIntake:
         deleted = [folded.row.id for folded in changed if folded.row and folded.row.deleted_at]
         if deleted:
             await requests.cancel(connection, deleted)
-        tasks = await ledger.enqueue(connection, [task for f in all_folded if (task := self._task(f, now))])
+        wanted = [task for folded in all_folded if (task := self._task(folded, now))]
+        wanted = self._fairness.spread(wanted, await ledger.last_ranks(connection, wanted))
+        tasks = await ledger.enqueue(connection, wanted)
         await requests.add(
             connection,
             [(folded.row.id, request) for folded in all_folded if folded.row for request in folded.requests],
@@ -94,7 +97,13 @@ class UploadIntake:
         if folded.row is None or folded.lane is None:
             return None
         encoding = folded.encoding.model_dump(mode="json", exclude_none=True) if folded.encoding else None
-        return NewTask(str(folded.row.id), folded.lane, now + self._offsets[folded.lane], {"encoding": encoding})
+        return NewTask(
+            str(folded.row.id),
+            folded.lane,
+            now + self._offsets[folded.lane],
+            {"encoding": encoding},
+            share=str(folded.row.project_id or ""),
+        )
 
     def _event(self, folded: Folded, now: datetime, traces: dict[str, str | None]) -> Outgoing:
         assert folded.row

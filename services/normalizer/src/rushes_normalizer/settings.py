@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field
+from rushes_runtime.fairness import Fairness
 from rushes_runtime.settings import RuntimeSettings, Seconds
 from rushes_schemas.encoding import Bitrate, Rate, X264Preset
 
@@ -78,6 +80,16 @@ class NormalizerSettings(RuntimeSettings):
     )
     single_offset: Seconds = Field(3600, description="Seconds that uploads may overtake a single request.")
     bulk_offset: Seconds = Field(86_400, description="Seconds that other work may overtake a bulk request.")
+    project_step: Seconds = Field(
+        30,
+        description="Seconds that a job is ranked behind the last waiting one of its project and priority, so that "
+        "jobs of others come between; the longer a project's queue, the less.",
+    )
+    project_delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        3600,
+        description="Seconds that a job may be ranked behind its own time for that, at most, and never so many that "
+        "requests of a lower priority come before it; 0: oldest first, whatever the project.",
+    )
     operations_attention: bool = Field(
         False, description="Serve `GET /attention` on the operations port, to everybody who reaches it; it only reads."
     )
@@ -109,6 +121,11 @@ class NormalizerSettings(RuntimeSettings):
             vbv_bufsize_factor=self.vbv_bufsize_factor,
             preset=self.preset,
         )
+
+    def fairness(self) -> Fairness:
+        """How projects take turns; a job that stands back for others still comes before the next lane's."""
+        room = min(self.project_delay, self.single_offset, max(0.0, self.bulk_offset - self.single_offset))
+        return Fairness(timedelta(seconds=self.project_step), timedelta(seconds=room))
 
     def limits(self) -> Limits:
         """What a source may cost."""

@@ -51,8 +51,8 @@ _ROOM_PER_SOURCE_BYTE: Final = 3
 
 # A preview in `processing` without a job would stay so for ever (a restore, a hand in the database).
 _ORPHANS: Final = text("""
-    INSERT INTO task (subject, lane, rank, payload)
-    SELECT id::text, 'upload', now(), json_build_object('encoding', encoding)
+    INSERT INTO task (subject, lane, share, rank, payload)
+    SELECT id::text, 'upload', coalesce(project_id::text, ''), now(), json_build_object('encoding', encoding)
     FROM preview_file
     WHERE status = 'processing' AND deleted_at IS NULL AND updated_at < now() - interval '1 minute'
       AND NOT EXISTS (SELECT FROM task WHERE subject = preview_file.id::text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -22,30 +22,63 @@ from rushes_runtime.database import Database
 
 # Joining: at most one task of a subject waits. A new request moves it forward, never back.
 ENQUEUE: Final = text("""
-    INSERT INTO task AS waiting (subject, lane, rank, payload)
-    SELECT subject, lane, rank, payload
+    INSERT INTO task AS waiting (subject, lane, share, rank, payload)
+    SELECT subject, lane, share, rank, payload
     FROM json_to_recordset(CAST(:tasks AS json))
-        AS new (subject text, lane text, rank timestamptz, payload jsonb)
+        AS new (subject text, lane text, share text, rank timestamptz, payload jsonb)
     ON CONFLICT (subject) WHERE state = 'queued' DO UPDATE SET
         lane = CASE WHEN excluded.rank < waiting.rank THEN excluded.lane ELSE waiting.lane END,
         rank = least(waiting.rank, excluded.rank),
-        payload = excluded.payload,
-        available_at = now(), tries = 0, looks = 0
+        share = excluded.share, payload = excluded.payload,
+        available_at = now(), deferred = false, tries = 0, looks = 0
     RETURNING id, subject""")
 
-# Claiming: oldest rank first, without waiting for other claimers. Each claim takes the next fence. A subject
-# that runs is passed over; should two claimers meet on one subject, the unique index lets one through.
-# A task that lost a worker before is claimed only by a process that runs nothing else.
-CLAIM: Final = text("""
+# Spreading: the rank behind which a share's next task in a lane comes. Nothing is locked: of two transactions at once,
+# neither sees what the other enqueues, and their tasks come side by side.
+LAST_RANKS: Final = text("""
+    SELECT share, lane, last.rank
+    FROM unnest(CAST(:shares AS text[]), CAST(:lanes AS text[])) AS asked (share, lane)
+    CROSS JOIN LATERAL (
+        SELECT rank FROM task
+        WHERE state = 'queued' AND task.share = asked.share AND task.lane = asked.lane
+        ORDER BY rank DESC LIMIT 1) AS last""")
+
+# Coming back: deferred tasks whose time has come can be claimed again. Every claimer does this first, so that they
+# need nobody else. Many at once come back over several claims, faster than they are claimed.
+COME_BACK: Final = text("""
+    UPDATE task SET deferred = false
+    WHERE id = ANY(ARRAY(
+        SELECT id FROM task WHERE state = 'queued' AND deferred AND available_at <= now()
+        ORDER BY available_at LIMIT 50 FOR UPDATE SKIP LOCKED))""")
+
+# A subject that runs is passed over. No more of them can wait than tasks run. Not as NOT EXISTS: that can become a join
+# that reads and sorts the whole queue.
+_NO_TWIN: Final = """
+    (SELECT true FROM task AS other WHERE other.subject = next.subject AND other.state = 'running') IS NULL"""
+_LOST: Final = f"state = 'queued' AND NOT deferred AND losses > 0 AND available_at <= now() AND {_NO_TWIN}"
+
+# Claiming: lowest rank first, without waiting for other claimers. Each claim takes the next fence. Should two claimers
+# meet on one subject, the unique index lets one through.
+_CLAIM: Final = """
     UPDATE task SET state = 'running', worker = :worker, fence = nextval('fence'),
         lease_until = now() + make_interval(secs => :lease), started_at = now(), progress = NULL
-    WHERE id = (
+    WHERE id = ({next})
+    RETURNING *"""
+# When the next one in turn has lost a worker, nothing is claimed: else a process that always has work would never be
+# idle enough for it.
+CLAIM: Final = text(
+    _CLAIM.format(
+        next=f"""
         SELECT id FROM task AS next
-        WHERE state = 'queued' AND available_at <= now() AND (losses = 0 OR :idle)
-          AND NOT EXISTS (SELECT FROM task AS other
-                          WHERE other.subject = next.subject AND other.state = 'running')
-        ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING *""")
+        WHERE state = 'queued' AND NOT deferred AND losses = 0 AND available_at <= now() AND {_NO_TWIN}
+          AND rank <= coalesce((SELECT rank FROM task AS next WHERE {_LOST} ORDER BY rank LIMIT 1), 'infinity')
+        ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - nothing but this module's own words
+    )
+)
+# A task that lost a worker before is claimed only by a process that runs nothing else.
+CLAIM_LOST: Final = text(
+    _CLAIM.format(next=f"SELECT id FROM task AS next WHERE {_LOST} ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED")  # noqa: S608
+)
 
 # Renewing: only what this worker still holds under the same fence comes back.
 RENEW: Final = text("""
@@ -63,7 +96,7 @@ END: Final = text("""
 
 # Back to the queue, by the holder of the fence (or by the janitor, for a lease that is over).
 REQUEUE: Final = text("""
-    UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait),
+    UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait), deferred = :wait > 0,
         tries = tries + :tries, looks = looks + :looks, losses = losses + :losses,
         worker = NULL, lease_until = NULL, progress = NULL, failure_code = :code, failure_message = :message
     WHERE id = :id AND fence = :fence AND state = 'running'
@@ -86,15 +119,22 @@ COUNTS: Final = """
     SELECT state, lane, count(*) AS tasks FROM task
     WHERE state IN ('queued', 'running') GROUP BY state, lane"""
 
+ShareInLane: TypeAlias = tuple[str, str]
+
 
 @dataclass(frozen=True)
 class NewTask:
-    """Work to be enqueued; `rank` is the time of its request plus its lane's offset."""
+    """Work to be enqueued; `rank` is the time of its request plus its lane's offset.
+
+    Attributes:
+        share: whose work it is. Shares take turns within a lane; those who have none are one.
+    """
 
     subject: str
     lane: str
     rank: datetime
     payload: Mapping[str, Any]
+    share: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +171,15 @@ def _task(row: RowMapping) -> Task:
     )
 
 
+async def last_ranks(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict[ShareInLane, datetime]:
+    """The last rank of what waits already, of each share and lane of new tasks."""
+    places = sorted({(task.share, task.lane) for task in tasks})
+    found = await connection.execute(
+        LAST_RANKS, {"shares": [share for share, _ in places], "lanes": [lane for _, lane in places]}
+    )
+    return {(row.share, row.lane): row.rank for row in found}
+
+
 async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict[str, UUID]:
     """Enqueue tasks, or let them join the waiting ones of their subjects.
 
@@ -140,7 +189,13 @@ async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict
     if not tasks:
         return {}
     rows = [
-        {"subject": task.subject, "lane": task.lane, "rank": task.rank, "payload": task.payload}
+        {
+            "subject": task.subject,
+            "lane": task.lane,
+            "share": task.share,
+            "rank": task.rank,
+            "payload": task.payload,
+        }
         for task in sorted(tasks, key=lambda task: task.subject)
     ]
     result = await connection.execute(ENQUEUE, {"tasks": to_json(rows).decode()})
@@ -153,10 +208,13 @@ async def claim(connection: AsyncConnection, worker: str, lease: float, *, idle:
     Args:
         idle: this process runs nothing else.
     """
+    await connection.execute(COME_BACK)
+    values = {"worker": worker, "lease": float(lease)}
     try:
         async with connection.begin_nested():
-            result = await connection.execute(CLAIM, {"worker": worker, "lease": float(lease), "idle": idle})
-            row = result.mappings().one_or_none()
+            row = (await connection.execute(CLAIM, values)).mappings().one_or_none()
+            if row is None and idle:
+                row = (await connection.execute(CLAIM_LOST, values)).mappings().one_or_none()
     except IntegrityError:
         return None  # another worker took a task of this subject in the same moment; look again later
     return _task(row) if row else None

@@ -72,3 +72,23 @@ RUNTIME_TABLES: Final = (
         lease_until timestamptz NOT NULL
     )""",
 )
+
+# A queue of a million tasks, as cheap to claim from as one of ten.
+QUEUE_AT_SCALE: Final = (
+    # Whose task it is: tasks of one share come behind one another, so that those of others come between.
+    "ALTER TABLE task ADD COLUMN share text NOT NULL DEFAULT ''",
+    # Put off until `available_at`. Whoever claims looks first for those whose time has come, and clears the mark.
+    "ALTER TABLE task ADD COLUMN deferred boolean NOT NULL DEFAULT false",
+    # The queue holds only what any process may claim now, so that its first entry is nearly always the answer.
+    "DROP INDEX task_queue",
+    "CREATE INDEX task_queue ON task (rank) WHERE state = 'queued' AND NOT deferred AND losses = 0",
+    "CREATE INDEX task_lost ON task (rank) WHERE state = 'queued' AND NOT deferred AND losses > 0",
+    "CREATE INDEX task_deferred ON task (available_at) WHERE state = 'queued' AND deferred",
+    # The last rank of a share in a lane.
+    "CREATE INDEX task_shares ON task (share, lane, rank) WHERE state = 'queued'",
+    # Each claim leaves a dead entry at the head of the queue: they go when so many have gathered, however large the
+    # table. The default is a fifth of it.
+    """
+    ALTER TABLE task SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
+        autovacuum_vacuum_cost_delay = 0)""",
+)
