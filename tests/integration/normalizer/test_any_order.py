@@ -22,9 +22,10 @@ from rushes_runtime import ledger
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.ledger import Task
 from rushes_runtime.worker import Progress, _Attempt
-from rushes_schemas import Envelope, Event, FailureCode, Priority, RenormalizeRequested, StatusChanged, StoredFile
+from rushes_schemas import Event, FailureCode, Priority, RenormalizeRequested, StatusChanged, StoredFile
 from sqlalchemy import text
 
+from tests.integration.normalizer.bus_records import bus_record
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.world import World, upload
 
@@ -126,20 +127,7 @@ class AnyOrder(RuleBasedStateMachine):
         return self._run(read())
 
     def _take_in(self, event: Event) -> None:
-        envelope = Envelope(event, source="/test", event_id=str(len(self._records)))
-        record: ConsumerRecord[bytes, bytes] = ConsumerRecord(
-            topic=self._parts.settings.kafka.topic_prefix + envelope.topic,
-            partition=0,
-            offset=len(self._records),
-            timestamp=0,
-            timestamp_type=0,
-            key=envelope.key(),
-            value=envelope.value(),
-            checksum=None,
-            serialized_key_size=0,
-            serialized_value_size=0,
-            headers=tuple(envelope.headers()),
-        )
+        record = bus_record(self._parts, event, len(self._records))
         self._records.append(record)
         self._run(self._intake.take_in([record]))
 
