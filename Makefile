@@ -59,6 +59,14 @@ bench-intake: environment ## Intake against a bare consumer that writes as many 
 bench-pipeline: environment ## A job's wall time against bare ffmpeg, and the services' memory
 	$(BIN)/python -m tests.bench.pipeline
 
+.PHONY: bench-claim
+bench-claim: environment ## Claims and finishes with 1,000,000 queued jobs, against 10,000
+	$(BIN)/python -m tests.bench.claim
+
+.PHONY: bench-wait
+bench-wait: environment ## Jobs that an upload waits for, with a long bulk queue and all slots busy
+	$(BIN)/python -m tests.bench.wait
+
 .PHONY: fuzz-media
 fuzz-media: environment ## Damaged movies and pictures: each ends ready or with a failure code
 	$(BIN)/python -m tests.fuzz.media

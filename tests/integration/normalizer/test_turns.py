@@ -133,3 +133,14 @@ async def test_an_upload_that_joins_a_bulk_job_brings_it_forward_behind_its_proj
         assert (await _queue(parts))[-1] == str(first.preview_file_id)
     assert joined.lane == "upload"
     assert joined.later < waiting.later
+
+
+async def test_an_orphan_gets_its_job_in_the_queue_of_its_project(world: World) -> None:
+    async with parts_of(world) as parts:
+        await _take_in(parts, _uploads(1, BUSY))
+        await parts.database.fetch("DELETE FROM task RETURNING id")
+        await parts.database.fetch("UPDATE preview_file SET updated_at = now() - interval '1 hour' RETURNING id")
+        async with parts.database.begin() as connection:
+            await parts.workshop.tidy(connection)
+        (task,) = await parts.database.fetch("SELECT share FROM task")
+    assert task.share == str(BUSY)
