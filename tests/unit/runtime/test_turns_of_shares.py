@@ -37,8 +37,12 @@ def test_the_next_task_of_a_share_stands_a_step_behind_its_last() -> None:
 
 
 def test_a_share_alone_keeps_the_order_of_its_requests() -> None:
-    many = _tasks("a", 1000)
-    assert _subjects(FAIRNESS.spread(many, {})) == [task.subject for task in many]
+    ranks: list[datetime] = []
+    for number in range(5):
+        last = {("a", "upload"): ranks[-1]} if ranks else {}
+        batch = _tasks("a", 1000, NOW + number * timedelta(milliseconds=50))
+        ranks += [task.rank for task in FAIRNESS.spread(batch, last)]
+    assert all(before < after for before, after in pairwise(ranks))
 
 
 def test_one_task_of_another_share_comes_before_the_second_of_a_thousand() -> None:

@@ -1,8 +1,8 @@
 """Fairness among shares: where a task stands in the queue when others of its share wait already.
 
 The rank that is given here is the only order there is. Tasks of a share stand a step apart, so a task of another share
-comes between them. The further a share stands ahead of its time, the shorter its steps: it never gets further than
-`longest`, so nothing waits for ever, and its tasks keep their order.
+comes between them. The further behind its own time a task would stand, the shorter its step: it never gets further than
+`longest`, so nothing waits for ever, and a million tasks of a share still keep their order.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ class Fairness:
         """
         if last is None or not self.longest:
             return own
-        ahead = max(timedelta(0), last - own) / self.longest
-        return min(max(own, last + self.step * max(0.0, 1 - ahead)), own + self.longest)
+        used = max(timedelta(0), last - own) / self.longest
+        step = max(timedelta.resolution, self.step * (1 - used) ** 2)
+        return min(max(own, last + step), own + self.longest)
 
     def spread(self, tasks: Sequence[NewTask], last: Mapping[ShareInLane, datetime]) -> list[NewTask]:
         """Tasks in the order of their requests, with their ranks among those that wait already."""
