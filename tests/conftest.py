@@ -18,6 +18,7 @@ from rushes_normalizer.media.sandbox.mechanisms import mechanisms
 from rushes_normalizer.media.tools import find_tools
 
 from tests.browsers import Browser, find_browsers
+from tests.pgbouncer import pgbouncer_version
 from tests.world import World
 
 BROKERS = ["embedded"] if find_apache_kafka() else ["embedded", "apache-kafka"]
@@ -25,7 +26,7 @@ BROWSERS = {browser.name: browser for browser in find_browsers()}
 
 
 def pytest_report_header() -> str:
-    """Which broker, ffmpeg and browsers this run uses, and what of the sandbox its kernel enforces."""
+    """Which broker, ffmpeg, browsers and pooler this run uses, and what of the sandbox its kernel enforces."""
     missing = find_apache_kafka()
     kafka = f"without Apache Kafka ({missing}): its tests are left out" if missing else "and Apache Kafka"
     tools = find_tools()
@@ -37,7 +38,7 @@ def pytest_report_header() -> str:
     ]
     return (
         f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, "
-        f"ffprobe {tools.ffprobe_version}; sandbox: {confined}; browsers: {', '.join(browsers)}"
+        f"ffprobe {tools.ffprobe_version}; sandbox: {confined}; browsers: {', '.join(browsers)}; {pgbouncer_version()}"
     )
 
 

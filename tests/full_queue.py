@@ -38,6 +38,7 @@ async def fill_queue(database: Database, jobs: int, *, twins: int) -> None:
 
 async def vacuum(database: Database) -> None:
     """What autovacuum does within a minute."""
-    async with database.engine.connect() as connection:
+    engine = await database.engine()
+    async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("VACUUM ANALYZE task"))

@@ -132,7 +132,8 @@ async def _note_commit_times(stack: Stack) -> None:
     """Let PostgreSQL keep the time of each commit."""
     database = Database(stack.postgres.url, "public")
     try:
-        async with database.engine.connect() as connection:
+        engine = await database.engine()
+        async with engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             await connection.execute(text("ALTER SYSTEM SET track_commit_timestamp = on"))
     finally:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rushes_runtime.commands import fail, open_database, roles_or_exit, run_async, run_guarded, settings_or_exit
-from rushes_runtime.failures import InstanceMismatchError
+from rushes_runtime.failures import StartRefusedError
 from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH, create_topics
 from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.store import open_store, place_sentinels
@@ -47,7 +47,7 @@ def run(
     settings = settings_or_exit(NormalizerSettings)
     try:
         run_async(application.run(settings, chosen))
-    except (ToolsError, SandboxError, InstanceMismatchError) as error:
+    except (ToolsError, SandboxError, StartRefusedError) as error:
         fail(str(error), 2)
 
 

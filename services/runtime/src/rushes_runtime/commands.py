@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 from rich.console import Console
 
 from rushes_runtime.database import Database, is_away
-from rushes_runtime.failures import InstanceMismatchError
+from rushes_runtime.failures import StartRefusedError
 from rushes_runtime.logs import configure_logs
 from rushes_runtime.settings import (
     CommandSettings,
@@ -72,7 +72,7 @@ def run_guarded(main: Callable[[], Awaitable[int | None]]) -> None:
             return await main()
         except StoreError as error:
             fail(f"the store says: {error.message}")
-        except InstanceMismatchError as error:
+        except StartRefusedError as error:
             fail(str(error), 2)
         except ValueError as error:
             fail(str(error))

@@ -9,11 +9,12 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from asyncpg import PostgresError
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from rushes_runtime.failures import PoolerModeError
 from rushes_runtime.settings import DatabaseClientSettings, RuntimeSettings
 
 log = structlog.get_logger(__name__)
@@ -25,10 +26,16 @@ Answer = TypeVar("Answer")
 _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 _WAIT: Final = 1.0  # seconds between looks of an attempt
 _READ_ONLY: Final = "25006"
+# PgBouncer's words, in statement mode, to a BEGIN.
+_NO_TRANSACTIONS: Final = "transaction blocks not allowed in statement pooling mode"
 
 
 class Database:
-    """A service's connections. Tables are found by the search path, so SQL names no schema."""
+    """A service's connections. Tables are found by the search path, so SQL names no schema.
+
+    The first use finds out whether a pooler such as PgBouncer stands between. Then a server connection is ours for one
+    transaction only: what a session needs is set at the begin of each, and no statement stays prepared.
+    """
 
     def __init__(self, url: str, schema: str, *, pool_size: int = 10, lease: float = 60) -> None:
         """
@@ -36,25 +43,18 @@ class Database:
             lease: seconds after which a process that stopped in mid-transaction loses its locks.
         """
         self.schema = schema
-        self.engine: AsyncEngine = create_async_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=30,
-            pool_pre_ping=True,
-            connect_args={
-                "timeout": 10,
-                "server_settings": {
-                    "search_path": schema,
-                    "application_name": f"rushes-{schema}",
-                    # A plan that was made for an empty table would read it from end to end once it is full.
-                    "plan_cache_mode": "force_custom_plan",
-                    "jit": "off",
-                    # A paused or vanished process would keep its rows locked for as long as it is away.
-                    "idle_in_transaction_session_timeout": str(round(lease * 1000)),
-                },
-            },
-        )
+        self._url = url
+        self._pool_size = pool_size
+        self._session = {
+            "search_path": schema,
+            # A plan that was made for an empty table would read it from end to end once it is full.
+            "plan_cache_mode": "force_custom_plan",
+            "jit": "off",
+            # A paused or vanished process would keep its rows locked for as long as it is away.
+            "idle_in_transaction_session_timeout": str(round(lease * 1000)),
+        }
+        self._engine: AsyncEngine | None = None
+        self._choosing = asyncio.Lock()
 
     @classmethod
     def of(cls, settings: DatabaseClientSettings, schema: str) -> Database:
@@ -65,8 +65,13 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: committed at the end, rolled back on an error."""
-        async with self.engine.begin() as connection:
+        """A transaction: committed at the end, rolled back on an error.
+
+        Raises:
+            PoolerModeError: a pooler between refuses transactions.
+        """
+        engine = await self.engine()
+        async with engine.begin() as connection:
             yield connection
 
     async def fetch(self, statement: str, **parameters: Any) -> list[Any]:
@@ -76,7 +81,80 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.engine.dispose()
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    async def engine(self) -> AsyncEngine:
+        """The engine for a server, or for a pooler: the first connection, which suits both, shows which one it is.
+
+        Raises:
+            PoolerModeError: a pooler between refuses transactions.
+        """
+        if self._engine is not None:
+            return self._engine
+        async with self._choosing:
+            if self._engine is None:
+                careful = self._pooled_engine()
+                try:
+                    pooled = await _is_pooled(careful)
+                except BaseException:
+                    await careful.dispose()
+                    raise
+                if pooled:
+                    log.info("database_behind_pooler", schema=self.schema)
+                    self._engine = careful
+                else:
+                    await careful.dispose()
+                    self._engine = self._make_engine({"server_settings": self._session})
+            return self._engine
+
+    def _pooled_engine(self) -> AsyncEngine:
+        # An unnamed statement is parsed again when it is executed: it needs no session.
+        unnamed = {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+        engine = self._make_engine(unnamed)
+        places = ", ".join(f"set_config(${2 * n + 1}, ${2 * n + 2}, true)" for n in range(len(self._session)))
+        values = tuple(value for setting in self._session.items() for value in setting)
+
+        def settle(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT {places}", values)
+
+        event.listen(engine.sync_engine, "begin", settle)
+        return engine
+
+    def _make_engine(self, options: dict[str, Any]) -> AsyncEngine:
+        named = {"application_name": f"rushes-{self.schema}", **options.get("server_settings", {})}
+        return create_async_engine(
+            self._url,
+            pool_size=self._pool_size,
+            max_overflow=0,
+            pool_timeout=30,
+            pool_pre_ping=True,
+            connect_args={"timeout": 10, **options, "server_settings": named},
+        )
+
+
+async def _is_pooled(engine: AsyncEngine) -> bool:
+    """Whether what answers is no PostgreSQL server itself.
+
+    At a connection's start a server tells the number of its process; a pooler tells one that it made up.
+
+    Raises:
+        PoolerModeError: it refuses transactions.
+    """
+    try:
+        async with engine.begin() as connection:
+            raw = await connection.get_raw_connection()
+            told = raw.driver_connection.get_server_pid()  # type: ignore[union-attr]  # asyncpg ships no types
+            (works,) = (await connection.execute(text("SELECT pg_backend_pid()"))).one()
+    except DBAPIError as error:
+        if _NO_TRANSACTIONS not in str(error.orig):
+            raise
+        msg = (
+            "DATABASE_URL leads to a PgBouncer in statement mode, which refuses transactions: set pool_mode to "
+            "transaction or session for this database, or connect to PostgreSQL directly"
+        )
+        raise PoolerModeError(msg) from None
+    return bool(told != works)
 
 
 def is_away(error: BaseException) -> bool:

@@ -25,7 +25,15 @@ class AttemptFailedError(Exception):
         self.for_artist = for_artist
 
 
-class InstanceMismatchError(Exception):
+class StartRefusedError(Exception):
+    """A server is there and must not be worked with; the text says what to check."""
+
+
+class PoolerModeError(StartRefusedError):
+    """What pools the connections to the database does not allow what the services need."""
+
+
+class InstanceMismatchError(StartRefusedError):
     """The database or the store belongs to another instance of Rushes; the text says what to check."""
 
 

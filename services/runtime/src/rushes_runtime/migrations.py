@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime.database import Database
 from rushes_runtime.failures import InstanceMismatchError
@@ -44,7 +45,7 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
         await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"'))
         before = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
         if before is not None:
-            await _check_instance(database, instance)
+            await _check_instance(connection, database.schema, instance)
         config = _config(scripts, database.schema)
 
         def upgrade(sync: Connection) -> None:
@@ -83,14 +84,15 @@ async def check_schema(database: Database, scripts: Path, instance: str) -> None
     if current != newest:
         msg = f"database schema {database.schema} is at revision {current}, this version needs {newest}: run migrate"
         raise SchemaNotReadyError(msg)
-    await _check_instance(database, instance)
+    async with database.begin() as connection:
+        await _check_instance(connection, database.schema, instance)
 
 
-async def _check_instance(database: Database, instance: str) -> None:
-    names = [row.name for row in await database.fetch("SELECT name FROM instance")]
+async def _check_instance(connection: AsyncConnection, schema: str, instance: str) -> None:
+    names = list((await connection.execute(text("SELECT name FROM instance"))).scalars())
     if names and names != [instance]:
         msg = (
-            f"database schema {database.schema} belongs to the instance {names[0]!r}, "
+            f"database schema {schema} belongs to the instance {names[0]!r}, "
             f"but INSTANCE is {instance!r}: check DATABASE_URL and INSTANCE"
         )
         raise InstanceMismatchError(msg)

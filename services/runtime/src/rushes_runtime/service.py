@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from rushes_runtime.database import is_away
-from rushes_runtime.failures import AttemptFailedError, InstanceMismatchError
+from rushes_runtime.failures import AttemptFailedError, StartRefusedError
 from rushes_runtime.health import Health
 from rushes_runtime.migrations import SchemaNotReadyError
 from rushes_runtime.operations import serve_operations
@@ -80,7 +80,7 @@ async def run_service(
         The process's exit code: 0 after a signal, 1 after a role failed.
 
     Raises:
-        InstanceMismatchError: a need says that this is another instance's.
+        StartRefusedError: a need is there, and must not be worked with.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ async def _wait_for(need: Need, health: Health, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await need.check()
-        except InstanceMismatchError:
+        except StartRefusedError:
             raise
         except Exception as error:
             if not (is_away(error) or isinstance(error, AttemptFailedError | SchemaNotReadyError)):

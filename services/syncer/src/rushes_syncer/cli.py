@@ -20,7 +20,7 @@ from rushes_runtime.commands import (
     run_guarded,
     settings_or_exit,
 )
-from rushes_runtime.failures import InstanceMismatchError
+from rushes_runtime.failures import StartRefusedError
 from rushes_runtime.kafka import KEPT_A_MONTH, create_topics
 from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.service import process_name
@@ -55,7 +55,7 @@ def run(
     settings = settings_or_exit(SyncerSettings)
     try:
         run_async(application.run(settings, chosen, _sites(settings, site)))
-    except InstanceMismatchError as error:
+    except StartRefusedError as error:
         fail(str(error), 2)
 
 
