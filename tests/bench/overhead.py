@@ -33,7 +33,16 @@ from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
 from rushes_runtime.migrations import migrate
 from rushes_runtime.service import Role
-from rushes_runtime.store import Condition, Downloaded, ObjectStat, Store, open_store, place_sentinels
+from rushes_runtime.store import (
+    Condition,
+    Downloaded,
+    IfMatch,
+    ObjectStat,
+    Store,
+    Unconditional,
+    open_store,
+    place_sentinels,
+)
 from rushes_runtime.store.interface import Moved
 from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_worker
@@ -91,8 +100,8 @@ class TimedStore:
                 bucket, key, path, content_type=content_type, condition=condition, moved=moved
             )
 
-    async def delete(self, bucket: str, key: str) -> None:
-        await self.store.delete(bucket, key)
+    async def delete(self, bucket: str, key: str, *, condition: Unconditional | IfMatch) -> None:
+        await self.store.delete(bucket, key, condition=condition)
 
     async def ensure_bucket(self, bucket: str) -> None:
         await self.store.ensure_bucket(bucket)

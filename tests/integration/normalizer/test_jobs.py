@@ -16,9 +16,10 @@ from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import make_movie
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.publishing import Publisher
-from rushes_normalizer.workshop import LostLeaseError, PreviewWorkshop
+from rushes_normalizer.workshop import PreviewWorkshop
 from rushes_runtime import ledger
 from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.fenced_writes import LostLeaseError
 from rushes_runtime.health import Health
 from rushes_runtime.store import SENTINEL_KEY, Unconditional, open_store
 from rushes_schemas import FailureCode, ObjectKind, RenormalizeRequested, object_key
@@ -107,7 +108,7 @@ async def test_an_absent_source_is_missing_after_two_looks_and_shows_as_broken(w
 async def test_a_store_that_does_not_show_its_sentinel_makes_nothing_missing(world: World) -> None:
     event = upload()
     async with parts_of(world.with_settings(RETRY_LIMIT="3")) as parts:
-        await parts.store.delete("movies", SENTINEL_KEY)
+        await parts.store.delete("movies", SENTINEL_KEY, condition=Unconditional())
         async with playing(parts.intake(), parts.relay(), parts.worker()):
             await world.send(event)
             row = await _ended(parts, event.preview_file_id, "broken")
@@ -134,7 +135,7 @@ async def test_a_preview_plays_on_while_it_is_renormalized_and_a_lost_source_mak
         await world.send(event)
         async with playing(parts.worker()):
             await _ended(parts, event.preview_file_id, "ready")
-        await parts.store.delete("movies", source_key(event.preview_file_id))
+        await parts.store.delete("movies", source_key(event.preview_file_id), condition=Unconditional())
         await world.send(asked)
         await eventually(lambda: parts.database.fetch("SELECT 1 FROM task WHERE state = 'queued'"))
         assert (await _row(parts, event.preview_file_id)).status == "ready"
@@ -151,7 +152,7 @@ async def test_keep_playable_keeps_a_preview_ready_and_says_the_error(world: Wor
         await put_source(parts.store, event.preview_file_id, clip)
         await world.send(event)
         await _ended(parts, event.preview_file_id, "ready")
-        await parts.store.delete("movies", source_key(event.preview_file_id))
+        await parts.store.delete("movies", source_key(event.preview_file_id), condition=Unconditional())
         await world.send(asked)
         last = (await eventually(lambda: world.statuses(event.preview_file_id), lambda seen: len(seen) == 3))[-1]
     assert last.internal_status == "ready"

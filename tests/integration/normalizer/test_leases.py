@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ import psutil
 import pytest
 from rushes_embedded.leash import Leash
 from rushes_embedded.stack import Stack
-from rushes_normalizer import workshop
+from rushes_normalizer import purging, workshop
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import make_movie
 from rushes_normalizer.publishing import Publisher
-from rushes_normalizer.workshop import LostLeaseError
 from rushes_runtime import ledger
 from rushes_runtime.database import Database, is_away
+from rushes_runtime.fenced_writes import LostLeaseError
 from rushes_runtime.ledger import Task
 from rushes_runtime.store import Unconditional
 from rushes_schemas import FailureCode, ObjectKind, object_key
@@ -30,6 +31,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.cable import cable_to
+from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.movies import ffmpeg
 from tests.world import World, eventually, playing, put_source, upload
@@ -92,6 +94,47 @@ async def test_a_worker_that_pauses_after_it_showed_its_lease_cannot_overwrite_i
         there = await parts.store.stat("movies", LOW)
     assert there is not None
     assert [there.etag] == successors
+
+
+def _with_store(world: World, kind: str) -> World:
+    return world if kind == "s3" else world.with_settings(STORE__KIND=kind, STORE__ROOT=str(world.folder / "store"))
+
+
+@pytest.mark.parametrize("kind", ["s3", "local"])
+async def test_a_purge_that_pauses_after_it_showed_its_lease_deletes_no_output_of_a_new_upload(
+    world: World, tmp_path: Path, kind: str
+) -> None:
+    successors: list[str] = []
+
+    async with parts_of(_with_store(world, kind)) as parts:
+
+        async def held_until_it_pauses() -> None:
+            if successors:
+                raise LostLeaseError
+            successors.append(await _publish(parts, tmp_path / "successor", "successor"))
+
+        await _publish(parts, tmp_path / "before", "before")
+        deleted = kept_preview(id=UUID(int=1), deleted_at=datetime.now(UTC))
+        with pytest.raises(LostLeaseError):
+            await purging.purge(parts.store, deleted, held_until_it_pauses)
+        there = await parts.store.stat("movies", LOW)
+    assert there is not None
+    assert [there.etag] == successors
+
+
+@pytest.mark.parametrize("kind", ["s3", "local"])
+async def test_a_purge_deletes_what_changes_while_it_holds_its_lease(world: World, tmp_path: Path, kind: str) -> None:
+    late: list[str] = []
+
+    async with parts_of(_with_store(world, kind)) as parts:
+
+        async def held() -> None:
+            if not late:
+                late.append(await _publish(parts, tmp_path / "late", "by an attempt that woke up"))
+
+        await _publish(parts, tmp_path / "before", "before")
+        await purging.purge(parts.store, kept_preview(id=UUID(int=1), deleted_at=datetime.now(UTC)), held)
+        assert await parts.store.stat("movies", LOW) is None
 
 
 @asynccontextmanager
@@ -215,6 +258,39 @@ async def test_a_write_that_was_under_way_when_its_worker_was_paused_changes_not
         os.kill(paused.pid, signal.SIGCONT)
         await _gave_up(world, "paused")
         assert await _everything(world, database, preview_file_id) == before
+
+
+async def test_a_deletion_that_was_under_way_when_its_worker_was_paused_takes_nothing_of_a_new_upload(
+    world: World, clip: Path, stack: Stack
+) -> None:
+    deleted = kept_preview(deleted_at=datetime.now(UTC) - timedelta(hours=1))
+    left = world.folder / "left"
+    left.write_bytes(b"an output of the deleted upload")
+    impatient = world.with_settings(PURGE_AFTER="0.1")
+    async with (
+        _normalizers(impatient) as database,
+        world.store() as store,
+        cable_to(int(stack.objects.endpoint_url.rpartition(":")[2])) as cable,
+    ):
+        tile = object_key(ObjectKind.TILE, deleted.id)
+        await store.upload("pictures", tile, left, content_type="image/png", condition=Unconditional())
+        await put_source(store, deleted.id, clip)
+        await keep(database, deleted)
+        _control(impatient)
+        cable.hold_at(b"DELETE ")
+        paused = _worker(impatient, "paused", STORE__ENDPOINT_URL=f"http://127.0.0.1:{cable.port}")
+        await cable.held.wait()
+        os.kill(paused.pid, signal.SIGSTOP)
+        await world.send(upload(deleted.id))
+        _worker(impatient, "second")
+        made = "SELECT 1 FROM preview_file WHERE id = :id AND status = 'ready' AND deleted_at IS NULL AND fence > 0"
+        await eventually(partial(database.fetch, made, id=deleted.id))
+        await _all_sent(database)
+        before = await _everything(world, database, deleted.id)
+        cable.release()
+        os.kill(paused.pid, signal.SIGCONT)
+        await _gave_up(world, "paused")
+        assert await _everything(world, database, deleted.id) == before
 
 
 async def test_a_worker_cut_from_the_database_loses_its_job_and_changes_nothing_when_it_is_back(

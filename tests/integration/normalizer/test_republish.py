@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from rushes_normalizer.republishing import Found, catch_up, republish
 from rushes_runtime.database import Database
+from rushes_runtime.store import Unconditional
 from rushes_schemas import PreviewDeleted, PreviewStatus, RenormalizeRequested
 
 from tests.integration.normalizer.kept_previews import keep, kept_preview
@@ -136,7 +137,7 @@ async def test_an_old_backup_under_a_running_site_ends_right(world: World, clip:
                 await _back_up(parts.database)
                 async with playing(parts.worker(), parts.janitor()):
                     await world.send(new)
-                    await parts.store.delete("movies", source_key(lost.preview_file_id))
+                    await parts.store.delete("movies", source_key(lost.preview_file_id), condition=Unconditional())
                     await renormalized(parts, lost.preview_file_id, "missing")
                     deleted = PreviewDeleted(preview_file_id=gone.preview_file_id, deleted_at=datetime.now(UTC))
                     await world.send(deleted)

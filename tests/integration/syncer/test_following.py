@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from rushes_normalizer.hashing import sha256_of
+from rushes_runtime import ledger
 from rushes_runtime.database import Database
+from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
 from rushes_runtime.store import Store, Unconditional, open_store, place_sentinels
 from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_worker
-from rushes_runtime.worker import Worker
+from rushes_runtime.worker import Progress, Worker
 from rushes_schemas import ObjectKind, PreviewStatus, StatusChanged, StoredFile, object_key
 from rushes_schemas.outputs import BUCKETS, PLACES
 from rushes_syncer.application import rules_of
@@ -186,6 +188,63 @@ async def test_an_object_that_is_not_the_published_one_never_reaches_the_site(wo
             lambda: lyon.database.fetch("SELECT 1 FROM site_preview WHERE failure_code = 'source_changed'")
         )
         assert await lyon.held() == set()
+
+
+class _Pausing:
+    """A site of which the first write waits for something."""
+
+    def __init__(self, site: Store, pause: Callable[[], Awaitable[None]]) -> None:
+        self._site = site
+        self._pause: Callable[[], Awaitable[None]] | None = pause
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._site, name)
+
+    async def upload(self, *place: Any, **options: Any) -> Any:
+        pause, self._pause = self._pause, None
+        if pause:
+            await pause()
+        return await self._site.upload(*place, **options)
+
+
+@pytest.mark.parametrize("kind", ["local", "s3"])
+@pytest.mark.parametrize("before", [None, b"first "], ids=["the site holds nothing", "the site holds an older one"])
+async def test_a_copy_that_pauses_before_its_write_and_is_overtaken_writes_over_nothing(
+    world: World, kind: str, before: bytes | None
+) -> None:
+    preview = uuid4()
+    async with follower(_site(world, kind)) as lyon, playing(lyon.intake):
+
+        async def copied(version: int, content: bytes) -> list[StoredFile]:
+            files = await lyon.publish(preview, content)
+            await world.send(_change(preview, version, PreviewStatus.READY, files))
+            async with playing(lyon.worker):
+                held = "SELECT 1 FROM held WHERE sha256 = :sha"
+                await eventually(lambda: lyon.database.fetch(held, sha=files[2].sha256))
+            return files
+
+        async def overtaken() -> None:
+            await lyon.database.fetch("UPDATE task SET state = 'queued' WHERE state = 'running' RETURNING 1")
+            await copied(4, b"third ")
+
+        if before:
+            await copied(2, before)
+        files = await lyon.publish(preview, b"second ")
+        await world.send(_change(preview, 3, PreviewStatus.READY, files))
+        await eventually(lambda: lyon.database.fetch("SELECT 1 FROM task WHERE state = 'queued'"))
+        async with lyon.database.begin() as connection:
+            task = await ledger.claim(connection, "paused", 3, idle=True)
+        assert task
+        site = cast("Store", _Pausing(lyon.site, overtaken))
+        rules = rules_of(world.syncer_settings())
+        paused = CopyWorkshop(lyon.database, lyon.main, {"lyon": site}, rules, world.environment["INSTANCE"])
+        scratch = world.folder / "paused"
+        scratch.mkdir()
+        with pytest.raises(AttemptFailedError, match="was changed while it was copied"):
+            await paused.attempt(task, Progress(), scratch)
+        for stored in files[1:]:
+            await lyon.site.download(stored.bucket, stored.key, scratch / "read-back")
+            assert (scratch / "read-back").read_bytes().startswith(b"third ")
 
 
 async def test_tombstones_are_nothing_to_do(world: World) -> None:

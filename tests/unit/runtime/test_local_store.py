@@ -109,7 +109,7 @@ async def test_absent_objects_are_a_positive_answer(store: LocalStore, tmp_path:
     assert await store.stat("movies", KEY) is None
     with pytest.raises(ObjectAbsentError):
         await store.download("movies", KEY, tmp_path / "read")
-    await store.delete("movies", KEY)
+    await store.delete("movies", KEY, condition=Unconditional())
 
 
 async def test_an_absent_bucket_is_no_answer_to_a_list_or_a_write(store: LocalStore, tmp_path: Path) -> None:
@@ -141,6 +141,17 @@ async def test_if_match_does_not_write_over_nothing(store: LocalStore, tmp_path:
     with pytest.raises(PreconditionFailedError, match="absent"):
         await _write(store, b"x", IfMatch("gone"), tmp_path)
     assert await store.stat("movies", KEY) is None
+
+
+async def test_a_delete_on_condition_removes_only_what_was_seen(store: LocalStore, tmp_path: Path) -> None:
+    first = await _write(store, b"first", Unconditional(), tmp_path)
+    second = await _write(store, b"other", Unconditional(), tmp_path)
+    with pytest.raises(PreconditionFailedError):
+        await store.delete("movies", KEY, condition=IfMatch(first.etag))
+    assert await _read(store, tmp_path) == b"other"
+    await store.delete("movies", KEY, condition=IfMatch(second.etag))
+    assert await store.stat("movies", KEY) is None
+    await store.delete("movies", KEY, condition=IfMatch(second.etag))
 
 
 async def test_of_many_writers_at_once_one_wins(store: LocalStore, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from rushes_runtime import fenced_writes
 from rushes_runtime.ledger import Task
 from rushes_runtime.store import Store
 from rushes_schemas import PLACES, ObjectKind, object_key
@@ -60,8 +61,7 @@ async def purge(store: Store, row: PreviewRow, confirm: Callable[[], Awaitable[N
     for kind in ObjectKind:
         place = (PLACES[kind].bucket, object_key(kind, row.id))
         if kind not in _SOURCES and place != source:
-            await confirm()
-            await store.delete(*place)
+            await fenced_writes.delete(store, *place, confirm)
 
 
 async def purged(connection: AsyncConnection, task: Task) -> None:

@@ -12,6 +12,7 @@ import structlog
 from rushes_runtime import ledger, outbox
 from rushes_runtime.database import Database, answer_of
 from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.fenced_writes import LostLeaseError, confirm_held
 from rushes_runtime.ledger import Task
 from rushes_runtime.outbox import Outgoing
 from rushes_runtime.store import ObjectAbsentError, Store, prove_whole
@@ -66,13 +67,6 @@ _TO_BURY: Final = text("""
                    AND updated_at < now() - make_interval(secs => :age)
                  LIMIT 1000 FOR UPDATE SKIP LOCKED)
     RETURNING id, version""")
-
-
-class LostLeaseError(AttemptFailedError):
-    """Another worker has this job now; nothing of this attempt counts."""
-
-    def __init__(self) -> None:
-        super().__init__(FailureCode.WORKER_LOST, "the lease is another worker's now")
 
 
 class PreviewWorkshop:
@@ -217,8 +211,7 @@ class PreviewWorkshop:
             )
 
     async def _confirm(self, task: Task, progress: Progress) -> None:
-        if not await answer_of(lambda: ledger.is_held(self._database, task), progress.moved):
-            raise LostLeaseError
+        await confirm_held(self._database, task, progress.moved)
 
     async def _all_outputs_exist(self, row: PreviewRow) -> bool:
         sources = {ObjectKind.SOURCE_MOVIE.value, ObjectKind.SOURCE_PICTURE.value}

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import Store, Unconditional
+from rushes_runtime.store import Condition, PreconditionFailedError, Store
 from rushes_schemas import PLACES, FailureCode, ObjectKind
 
 from rushes_syncer import metrics
@@ -31,10 +31,15 @@ async def copy_object(
     key: str,
     scratch: Path,
     *,
+    over: Condition,
     sha256: str | None = None,
     moved: Callable[[int], None] | None = None,
 ) -> Copied:
     """Copy an object by way of a scratch file: nothing that differs from `sha256` ever reaches the site.
+
+    Args:
+        over: what the site showed before this. So whatever lies there when it is written over is no newer than what
+            was read from the main store since, however long this was paused, and whoever copies too.
 
     Raises:
         ObjectAbsentError: the main store has no such object.
@@ -46,9 +51,13 @@ async def copy_object(
         if sha256 is not None and read.sha256 != sha256:
             raise AttemptFailedError(FailureCode.SOURCE_CHANGED, f"{bucket}/{key} is not the object that was published")
         written = await site.upload(
-            bucket, key, path, content_type=_content_type(bucket, key), condition=Unconditional(), moved=moved
+            bucket, key, path, content_type=_content_type(bucket, key), condition=over, moved=moved
         )
         there = await site.stat(bucket, key)
+    except PreconditionFailedError:
+        raise AttemptFailedError(
+            FailureCode.STORAGE_UNAVAILABLE, f"{bucket}/{key} at {site.name} was changed while it was copied"
+        ) from None
     finally:
         path.unlink(missing_ok=True)
     if there is None or there.bytes != read.bytes or there.etag != written.etag:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from rushes_runtime import fenced_writes
 from rushes_runtime.database import Database
 from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import ObjectAbsentError, ObjectStat, Store, prove_whole
+from rushes_runtime.store import Condition, IfAbsent, IfMatch, ObjectAbsentError, ObjectStat, Store, prove_whole
 from rushes_schemas import PLACES, ObjectKind
 from rushes_schemas.outputs import BUCKETS
 
@@ -64,6 +65,7 @@ class _Difference:
     bucket: str
     stat: ObjectStat
     preview_file_id: UUID
+    over: Condition
 
 
 async def full_pass(
@@ -129,7 +131,9 @@ async def _compare(
         elif not options.force and _same(stat, here.get(key), verified.get((bucket, key))):
             report.held += 1
         else:
-            differences.append(_Difference(bucket, stat, preview_file_id))
+            held = here.get(key)
+            over = IfMatch(held.etag) if held else IfAbsent()
+            differences.append(_Difference(bucket, stat, preview_file_id, over))
     return differences
 
 
@@ -172,7 +176,8 @@ async def _copy(
     bucket, key = difference.bucket, difference.stat.key
     for attempt in range(1, options.attempts + 1):
         try:
-            copy = await copy_object(main, site, bucket, key, scratch)
+            over = difference.over if attempt == 1 else await fenced_writes.seen(site, bucket, key)
+            copy = await copy_object(main, site, bucket, key, scratch, over=over)
         except ObjectAbsentError:
             report.absent += 1
             return

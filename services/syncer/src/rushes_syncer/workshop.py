@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import structlog
+from rushes_runtime import fenced_writes
 from rushes_runtime.database import Database
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.ledger import Task
@@ -82,6 +83,7 @@ class CopyWorkshop:
             stored.bucket,
             stored.key,
             scratch,
+            over=await fenced_writes.seen(store, stored.bucket, stored.key),
             sha256=stored.sha256,
             moved=lambda _moved: progress.moved(),
         )

@@ -42,12 +42,12 @@ class ObjectAbsentError(Exception):
 
 
 class PreconditionFailedError(Exception):
-    """The object is not what the condition says; nothing was written."""
+    """The object is not what the condition says; nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Unconditional:
-    """Write in any case."""
+    """Write, or delete, in any case."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class IfAbsent:
 
 @dataclass(frozen=True)
 class IfMatch:
-    """Write only over this etag."""
+    """Write only over this etag, or delete only this."""
 
     etag: str
 
@@ -125,8 +125,12 @@ class Store(Protocol):
         """
         ...
 
-    async def delete(self, bucket: str, key: str) -> None:
-        """Remove an object; one that is absent is no error."""
+    async def delete(self, bucket: str, key: str, *, condition: Unconditional | IfMatch) -> None:
+        """Remove an object; one that is absent is no error.
+
+        Raises:
+            PreconditionFailedError: the condition did not hold.
+        """
         ...
 
     async def ensure_bucket(self, bucket: str) -> None:

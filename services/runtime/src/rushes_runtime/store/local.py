@@ -158,10 +158,16 @@ class LocalStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def delete(self, bucket: str, key: str, *, condition: Unconditional | IfMatch) -> None:
+        await asyncio.to_thread(self._delete, bucket, key, condition)
+
+    def _delete(self, bucket: str, key: str, condition: Unconditional | IfMatch) -> None:
         path = self.path(bucket, key)
         with _answers(path):
-            await asyncio.to_thread(path.unlink, True)
+            if path.exists():
+                with self._locked(bucket):
+                    self._check(bucket, key, condition)
+                    path.unlink(missing_ok=True)
 
     async def ensure_bucket(self, bucket: str) -> None:
         with _answers(self._bucket(bucket)):

@@ -180,9 +180,13 @@ class S3Store:
             raise
         return _bare(answer["ETag"])
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def delete(self, bucket: str, key: str, *, condition: Unconditional | IfMatch) -> None:
         with self._answers("delete", bucket, key):
-            await self._client.delete_object(Bucket=self._bucket(bucket), Key=key)
+            try:
+                await self._client.delete_object(Bucket=self._bucket(bucket), Key=key, **_headers(condition))
+            except ClientError as error:
+                if _code(error) not in {"404", "NoSuchKey", "NotFound"}:  # some servers miss what they were to compare
+                    raise
 
     async def ensure_bucket(self, bucket: str) -> None:
         with self._answers("ensure_bucket", bucket, ""):
