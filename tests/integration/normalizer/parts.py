@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake
+from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake, group_of
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.transitions import Published
@@ -37,7 +37,7 @@ class Parts:
     def intake(self) -> Intake:
         return Intake(
             service="normalizer",
-            group=f"{self.settings.instance}.normalizer",
+            group=group_of(self.settings.instance),
             kafka=self.settings.kafka,
             contracts=CONTRACTS_BY_TOPIC,
             database=self.database,

@@ -10,6 +10,7 @@ from rushes_normalizer.previews import SCHEMA
 from rushes_runtime.database import Database
 from rushes_runtime.failures import InstanceMismatchError
 from rushes_runtime.migrations import SchemaNotReadyError, check_schema, migrate, newest_revision
+from sqlalchemy import make_url
 
 from tests.world import World
 
@@ -25,6 +26,12 @@ async def test_ten_processes_that_migrate_at_once_all_succeed_and_one_does_it(wo
         for database in databases:
             await database.close()
     assert sorted(str(before) for before, _ in results) == [newest_revision(MIGRATIONS, SCHEMA)] * 9 + ["None"]
+
+
+async def test_a_wrong_password_is_said_in_a_sentence(world: World) -> None:
+    wrong = make_url(world.environment["DATABASE_URL"]).set(password="wrong").render_as_string(hide_password=False)
+    code, _, errors = await world.command("rushes-normalizer", "migrate", DATABASE_URL=wrong)
+    assert (code, "password authentication failed" in errors, "Traceback" in errors) == (1, True, False), errors
 
 
 async def test_a_database_of_another_instance_is_refused(world: World) -> None:

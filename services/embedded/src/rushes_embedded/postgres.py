@@ -40,6 +40,13 @@ class Postgres:
         return self._url("postgres")
 
     @property
+    def programs(self) -> Path:
+        """The folder of `psql`, `pg_dump` and the like. Raises `StartError` when the server was not started."""
+        if self._files is None:
+            raise StartError("PostgreSQL was not started")
+        return self._files.programs
+
+    @property
     def pid(self) -> int:
         """The postmaster's process id. Raises `StartError` when the server was not started."""
         if self._leash is None:

@@ -15,7 +15,7 @@ from rushes_runtime.store import open_store
 from rushes_runtime.wiring import run_roles
 
 from rushes_normalizer.attention_endpoint import attention_route
-from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake
+from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake, group_of
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.sandbox_check import check_sandbox
@@ -47,7 +47,7 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
         def make_intakes(health: Health, wake: Callable[[], None]) -> list[Intake]:
             intake = Intake(
                 service="normalizer",
-                group=f"{settings.instance}.normalizer",
+                group=group_of(settings.instance),
                 kafka=settings.kafka,
                 contracts=CONTRACTS_BY_TOPIC,
                 database=database,

@@ -32,6 +32,11 @@ CONTRACTS_BY_TOPIC: Final = {
 }
 
 
+def group_of(instance: str) -> str:
+    """The normalizer's consumer group."""
+    return f"{instance}.normalizer"
+
+
 class UploadIntake:
     """Turns events into rows, requests, jobs and status changes."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -14,12 +14,14 @@ from rushes_runtime import outbox
 from rushes_runtime.database import Database
 from rushes_runtime.kafka import read_topic
 from rushes_runtime.outbox import Outgoing
+from rushes_runtime.rewinding import rewind
 from rushes_runtime.settings import KafkaSettings
 from rushes_schemas import PreviewStatus, StatusChanged
 from rushes_schemas.contracts import STATUS_CHANGED_TOPIC
 from sqlalchemy import text
 
 from rushes_normalizer import previews, requests
+from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, group_of
 from rushes_normalizer.previews import PreviewRow
 from rushes_normalizer.transitions import VERSION_HEADER, announcement, status_changed
 
@@ -33,6 +35,10 @@ _BATCH: Final = 500
 
 # Fences that the lost database gave out and never announced must not be given out again.
 _RAISE_FENCE: Final = text("SELECT setval('fence', greatest((SELECT last_value FROM fence), :seen) + 1000000)")
+
+_NEWEST_TAKEN_IN: Final = "SELECT max(received_at) AS at FROM inbox WHERE consumer = :consumer"
+# Records may have waited so long before they were taken in, and clocks of publishers may be so wrong.
+_INTAKE_LAG: Final = timedelta(days=1)
 
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
 
@@ -70,6 +76,27 @@ async def republish(
         total += len(moves)
         done(len(moves))
     return total
+
+
+@dataclass(frozen=True)
+class Rewound:
+    """How far intake was set back: `since` a time (None: the earliest that is kept), by so many records at most."""
+
+    since: datetime | None
+    records: int
+
+
+async def rewind_intake(database: Database, kafka: KafkaSettings, instance: str) -> Rewound:
+    """Let intake read again what a restored database may not have taken in; its inbox recognises the rest.
+
+    Raises:
+        GroupInUseError: a normalizer runs.
+        aiokafka.errors.KafkaError: the broker cannot be reached or refuses.
+    """
+    group = group_of(instance)
+    (newest,) = await database.fetch(_NEWEST_TAKEN_IN, consumer=group)
+    since = newest.at and newest.at - _INTAKE_LAG
+    return Rewound(since, await rewind(kafka, group, list(CONTRACTS_BY_TOPIC), since))
 
 
 class Found(StrEnum):

@@ -22,10 +22,12 @@ log = structlog.get_logger(__name__)
 Answer = TypeVar("Answer")
 
 # SQLSTATE classes that say "not now" rather than "not this": connection, rolled back, resources,
-# operator intervention, system error, and a standby that cannot write.
+# operator intervention, system error.
 _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
+# A standby that cannot write; and what only somebody hears who connects: a password or a database that is not there now
+# (it is being replaced by a backup, say), or that lets nobody in.
+_AWAY_STATES: Final = frozenset({"25006", "28000", "28P01", "3D000", "55000"})
 _WAIT: Final = 1.0  # seconds between looks of an attempt
-_READ_ONLY: Final = "25006"
 # PgBouncer's words, in statement mode, to a BEGIN.
 _NO_TRANSACTIONS: Final = "transaction blocks not allowed in statement pooling mode"
 
@@ -165,7 +167,7 @@ def is_away(error: BaseException) -> bool:
             return True
         if state is None:  # the driver's own: a closed connection, or a value that it cannot encode
             return not isinstance(error, DataError)
-        return state.startswith(_AWAY_CLASSES) or state == _READ_ONLY
+        return state.startswith(_AWAY_CLASSES) or state in _AWAY_STATES
     if isinstance(error, PostgresError):  # while connecting, before SQLAlchemy wraps
         return True
     return isinstance(error, PoolTimeoutError | OSError | asyncio.TimeoutError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from rushes_schemas import PreviewStatus
 
 from rushes_normalizer.commands.output import Json, out
 from rushes_normalizer.previews import SCHEMA
-from rushes_normalizer.republishing import Found, catch_up
+from rushes_normalizer.republishing import Found, Rewound, catch_up, rewind_intake
 from rushes_normalizer.republishing import republish as republish_state
 from rushes_normalizer.settings import NormalizerSettings
 
@@ -37,7 +38,9 @@ def republish(
     The database was restored:      stop the normalizer, restore, republish --after-restore, start it
 
     After a restore the rows are older than what consumers have seen. --after-restore reads what `status-changed` last
-    said of each preview into the rows first, so that nothing announced is lost and versions go on growing.
+    said of each preview into the rows first, so that nothing announced is lost and versions go on growing. And it sets
+    the normalizer's consumer group back to a day before the last event that the backup had taken in, so that nothing
+    that was taken in and not announced is lost. It refuses while a normalizer runs.
     """
     settings = settings_or_exit(NormalizerSettings)
     if sum([every, bool(status), after_restore]) != 1:
@@ -45,8 +48,10 @@ def republish(
 
     async def main() -> None:
         counts: Counter[str] | None = None
+        rewound: Rewound | None = None
         async with open_database(settings, SCHEMA) as database:
             if after_restore:
+                rewound = await rewind_intake(database, settings.kafka, settings.instance)
                 counts = Counter((await catch_up(database, settings.kafka)).values())
             columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} previews"))
             with Progress(*columns, console=errors, transient=True) as bar:
@@ -58,13 +63,16 @@ def republish(
                     done=lambda count: bar.advance(line, count),
                 )
         if as_json:
-            print_json({"republished": total, "after_restore": counts})
+            print_json({"republished": total, "after_restore": counts, "rewound": rewound and asdict(rewound)})
         else:
             if counts is not None:
                 out.print(
                     f"the topic knew more of {counts.total()} previews: {counts[Found.BEHIND]} were behind, "
                     f"{counts[Found.ADDED]} had no row, {counts[Found.DELETED]} had been deleted"
                 )
+            if rewound is not None:
+                since = rewound.since.isoformat(timespec="seconds") if rewound.since else "the earliest that is kept"
+                out.print(f"intake reads events since {since} again: {rewound.records} records at most")
             out.print(f"{total} previews stand in the outbox")
         if counts and counts[Found.UNKNOWN]:
             fail(f"{counts[Found.UNKNOWN]} previews have no row, and records that are too old to make one of")
