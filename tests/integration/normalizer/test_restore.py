@@ -70,7 +70,7 @@ class Backups:
     def _run(self, program: str, *arguments: str, database: str) -> None:
         where = ["--host", str(self._url.host), "--port", str(self._url.port), "--username", str(self._url.username)]
         password = {"PGPASSWORD": str(self._url.password)}
-        command = [self._programs / program, *where, "--dbname", database, *arguments]
+        command: list[str | Path] = [self._programs / program, *where, "--dbname", database, *arguments]
         ran = subprocess.run(command, env=os.environ | password, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
 
