@@ -33,11 +33,8 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def _set_up(world: World) -> AsyncIterator[Database]:
-    """Everything migrated by the command lines; processes end with the block."""
-    partitions = ("--topics", "--partitions", "4", "--replicas", "1") if world.broker.supports.admin else ()
-    for service in ("rushes-normalizer", "rushes-syncer"):
-        code, _, errors = await world.command(service, "migrate", "--store", *partitions)
-        assert code == 0, errors
+    """Everything prepared; processes end with the block."""
+    await world.prepare()
     database = Database(world.environment["DATABASE_URL"], "normalizer")
     try:
         yield database
@@ -69,6 +66,10 @@ async def _one_of_each_transition(world: World, preview_file_id: UUID) -> None:
 
 
 async def test_an_upload_is_verified_announced_and_copied(world: World, movie: Path) -> None:
+    partitions = ("--topics", "--partitions", "4", "--replicas", "1") if world.broker.supports.admin else ()
+    for service in ("rushes-normalizer", "rushes-syncer"):
+        code, _, errors = await world.command(service, "migrate", "--store", *partitions)
+        assert code == 0, errors
     async with _set_up(world) as database:
         world.process("rushes-normalizer", "run", log="normalizer")
         world.process("rushes-syncer", "run", log="syncer")

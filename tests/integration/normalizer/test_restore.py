@@ -141,9 +141,7 @@ class Studio:
 
 @asynccontextmanager
 async def _studio(world: World) -> AsyncIterator[Studio]:
-    for service in "rushes-normalizer", "rushes-syncer":
-        code, _, errors = await world.command(service, "migrate", "--store")
-        assert code == 0, errors
+    await world.prepare()
     try:
         async with world.normalizer_database() as normalizer, world.syncer_database() as syncer:
             yield Studio(world, normalizer, syncer)
