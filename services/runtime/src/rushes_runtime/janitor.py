@@ -93,9 +93,9 @@ class Janitor:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            self._health.ended("janitor")
         with suppress(Exception):  # the lease ends by itself
             await self._role.give_back()
-        self._health.ended("janitor")
 
     async def _repeat(self, round_: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
         while not stop.is_set():

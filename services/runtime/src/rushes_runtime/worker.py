@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +78,7 @@ class Workshop(Subjects, Protocol[Result]):
 class _Attempt:
     task: Task
     progress: Progress
+    began: float = field(default_factory=time.monotonic)
     work: asyncio.Task[Any] | None = None
     reason: FailureCode | None = None  # why the watchdog cancelled it
     fenced: bool = False
@@ -139,11 +140,12 @@ class Worker(Generic[Result]):
                 self._health.beat("worker", within=120)
                 if not await self._fill():
                     await self.hint.wait(stop, self._limits.poll_interval)
+            self._health.ended("worker")  # it claims no more; the renewals have a pulse of their own
             await self._drain()
         finally:
+            self._health.ended("worker")
             timer.cancel()
             await asyncio.gather(timer, return_exceptions=True)
-        self._health.ended("worker")
 
     async def _fill(self) -> bool:
         """Claim one task if a slot is free; whether one was claimed."""
@@ -167,14 +169,13 @@ class Worker(Generic[Result]):
 
     async def _work(self, attempt: _Attempt) -> None:
         task = attempt.task
-        began = time.monotonic()
         scratch = self._scratch / f"{task.id}-{task.fence}"
         with structlog.contextvars.bound_contextvars(subject=task.subject, attempt=task.attempt, fence=task.fence):
             try:
                 log.info("attempt_started", lane=task.lane)
                 outcome = await self._outcome(attempt, scratch)
                 attempt.concluding = True
-                took = time.monotonic() - began
+                took = time.monotonic() - attempt.began
                 if isinstance(outcome, AttemptFailedError):
                     label, code = "failed", outcome.code.value
                     log.warning("attempt_failed", code=code, message=outcome.message, seconds=round(took, 3))
@@ -268,38 +269,42 @@ class Worker(Generic[Result]):
 
     async def _keep_alive(self) -> None:
         """Renew leases and store progress by timer; end attempts that are fenced off, silent or too long."""
-        started: dict[UUID, float] = {}
-        while True:
-            await asyncio.sleep(self._limits.heartbeat)
-            attempts = list(self._running.values())
-            started = {a.task.id: started.get(a.task.id, time.monotonic()) for a in attempts}
-            for attempt in attempts:
-                self._watch(attempt, started[attempt.task.id])
-            metrics.SCRATCH_FREE.set(shutil.disk_usage(self._scratch).free)
-            if not attempts:
-                continue
-            held: list[tuple[Task, Mapping[str, Any] | None]] = [
-                (attempt.task, attempt.progress.snapshot()) for attempt in attempts
-            ]
-            try:
-                # A connection that a firewall forgot answers never; the next one may.
-                async with asyncio.timeout(self._limits.lease / 3), self._database.begin() as connection:
-                    ours = await ledger.renew(connection, held, self._limits.lease)
-            except Exception as error:  # a lease not renewed is found by the janitor; the loop must go on
-                log.warning("renewal_failed", error=repr(error)[:500])
-                continue
-            for attempt in attempts:
-                if attempt.task.id not in ours and attempt.task.id in self._running and attempt.work:
-                    attempt.fenced = True
-                    attempt.work.cancel()
+        try:
+            while True:
+                self._health.beat("leases", within=max(120, 4 * self._limits.heartbeat))
+                await asyncio.sleep(self._limits.heartbeat)
+                attempts = list(self._running.values())
+                for attempt in attempts:
+                    self._watch(attempt)
+                metrics.SCRATCH_FREE.set(shutil.disk_usage(self._scratch).free)
+                if attempts:
+                    await self._renew(attempts)
+        finally:
+            self._health.ended("leases")
 
-    def _watch(self, attempt: _Attempt, started: float) -> None:
+    async def _renew(self, attempts: Sequence[_Attempt]) -> None:
+        held: list[tuple[Task, Mapping[str, Any] | None]] = [
+            (attempt.task, attempt.progress.snapshot()) for attempt in attempts
+        ]
+        try:
+            # A connection that a firewall forgot answers never; the next one may.
+            async with asyncio.timeout(self._limits.lease / 3), self._database.begin() as connection:
+                ours = await ledger.renew(connection, held, self._limits.lease)
+        except Exception as error:  # a lease not renewed is found by the janitor; the loop must go on
+            log.warning("renewal_failed", error=repr(error)[:500])
+            return
+        for attempt in attempts:
+            if attempt.task.id not in ours and attempt.task.id in self._running and attempt.work:
+                attempt.fenced = True
+                attempt.work.cancel()
+
+    def _watch(self, attempt: _Attempt) -> None:
         now = time.monotonic()
         silent = now - attempt.progress.moved_at > self._limits.stall_timeout
         if (
             attempt.reason is None
             and not attempt.concluding
-            and (silent or now - started > self._limits.attempt_timeout)
+            and (silent or now - attempt.began > self._limits.attempt_timeout)
         ):
             attempt.reason = attempt.progress.stalls_as if silent else FailureCode.TIMEOUT
             if attempt.work:
@@ -316,19 +321,25 @@ class Worker(Generic[Result]):
         for attempt in late:
             if attempt.work:
                 attempt.work.cancel()
+        # At once, however long an attempt takes to let go (a store that hangs): its fence is over, so it can change
+        # nothing any more.
+        handed_back = await asyncio.gather(*(self._hand_back(attempt.task) for attempt in late), return_exceptions=True)
         await asyncio.gather(*works, return_exceptions=True)
-        for attempt in late:
-            try:
-                await self._hand_back(attempt.task)
-            except Exception as error:  # its lease will end by itself
-                if not is_away(error):
-                    raise
-                log.warning("not_handed_back", subject=attempt.task.subject, error=repr(error)[:500])
+        for result in handed_back:
+            if isinstance(result, BaseException):
+                raise result
 
     async def _hand_back(self, task: Task) -> None:
-        async with self._database.begin() as connection:
-            await self._workshop.lock(connection, task.subject)
-            requeued = await ledger.requeue(connection, task)
-            if requeued.joined:
-                await self._workshop.joined(connection, task, requeued.joined)
-        log.info("handed_back", subject=task.subject)
+        """Put a job back, its try not counted. While the database is away, its lease ends by itself."""
+        try:
+            async with self._database.begin() as connection:
+                await self._workshop.lock(connection, task.subject)
+                requeued = await ledger.requeue(connection, task)
+                if requeued.joined:
+                    await self._workshop.joined(connection, task, requeued.joined)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("not_handed_back", subject=task.subject, error=repr(error)[:500])
+        else:
+            log.info("handed_back", subject=task.subject, held=requeued.held)
