@@ -406,12 +406,12 @@ async def test_a_store_that_hangs_after_the_encode_is_unavailable_and_no_timeout
             return made
 
         monkeypatch.setattr(workshop, "make_movie", make_then_hang)
-        behind = {"STORE__ENDPOINT_URL": f"http://127.0.0.1:{cable.port}", "STALL_TIMEOUT": "3", "RETRY_LIMIT": "1"}
+        behind = {"STORE__ENDPOINT_URL": f"http://127.0.0.1:{cable.port}", "STALL_TIMEOUT": "3"}
         async with parts_of(world.with_settings(**behind)) as parts, playing(parts.intake(), parts.worker()):
             await put_source(parts.store, event.preview_file_id, clip)
             await world.send(event)
-            broken = "SELECT failure_code FROM preview_file WHERE status = 'broken'"
-            (row,) = await eventually(partial(parts.database.fetch, broken))
+            failed = "SELECT failure_code FROM task WHERE state = 'queued' AND failure_code IS NOT NULL"
+            (row,) = await eventually(partial(parts.database.fetch, failed))
             cable.release()
     assert row.failure_code == "storage_unavailable"
 

@@ -35,13 +35,15 @@ ENQUEUE: Final = text("""
 
 # Claiming: oldest rank first, without waiting for other claimers. Each claim takes the next fence. A subject
 # that runs is passed over; should two claimers meet on one subject, the unique index lets one through.
-# A task that lost a worker before is claimed only by a process that runs nothing else.
+# A task that lost a worker before is claimed only by a process that runs nothing else. Subjects whose store is down are
+# passed over.
 CLAIM: Final = text("""
     UPDATE task SET state = 'running', worker = :worker, fence = nextval('fence'),
         lease_until = now() + make_interval(secs => :lease), started_at = now(), progress = NULL
     WHERE id = (
         SELECT id FROM task AS next
         WHERE state = 'queued' AND available_at <= now() AND (losses = 0 OR :idle)
+          AND subject NOT LIKE ALL (CAST(:left_out AS text[]))
           AND NOT EXISTS (SELECT FROM task AS other
                           WHERE other.subject = next.subject AND other.state = 'running')
         ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED)
@@ -147,15 +149,19 @@ async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict
     return {row.subject: row.id for row in result}
 
 
-async def claim(connection: AsyncConnection, worker: str, lease: float, *, idle: bool) -> Task | None:
+async def claim(
+    connection: AsyncConnection, worker: str, lease: float, *, idle: bool, left_out: Sequence[str] = ()
+) -> Task | None:
     """The next task, now this worker's, or None.
 
     Args:
         idle: this process runs nothing else.
+        left_out: how subjects begin that are passed over.
     """
+    values = {"worker": worker, "lease": float(lease), "idle": idle, "left_out": [f"{each}%" for each in left_out]}
     try:
         async with connection.begin_nested():
-            result = await connection.execute(CLAIM, {"worker": worker, "lease": float(lease), "idle": idle})
+            result = await connection.execute(CLAIM, values)
             row = result.mappings().one_or_none()
     except IntegrityError:
         return None  # another worker took a task of this subject in the same moment; look again later

@@ -149,6 +149,14 @@ class RuntimeSettings(KafkaClientSettings, DatabaseClientSettings):
     retry_age: Seconds = Field(86_400, description="Seconds after its request that a job is still tried again.")
     retry_first_wait: Seconds = Field(5, description="Seconds before the second attempt; doubles each time.")
     retry_longest_wait: Seconds = Field(900, description="Seconds between two attempts, at most.")
+    store_failures: Annotated[int, Field(ge=1, le=100)] = Field(
+        3, description="Attempts in a row that find a store down before a worker begins no more that need it."
+    )
+    store_failures_within: Seconds = Field(60, description="Seconds that they must lie within.")
+    store_probe_first_wait: Seconds = Field(
+        5, description="Seconds before a store that is down is probed; doubles each time."
+    )
+    store_probe_longest_wait: Seconds = Field(120, description="Seconds between two probes, at most.")
     loss_limit: Annotated[int, Field(ge=1, le=100)] = Field(
         3, description="Workers that a job may lose before it counts as poison."
     )

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -17,8 +17,9 @@ from rushes_schemas import FailureCode
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime import ledger, metrics
+from rushes_runtime.circuits import Circuits
 from rushes_runtime.database import Database, is_away
-from rushes_runtime.failures import AttemptFailedError, End, RetryPolicy, TryAgain, after_failure
+from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
 from rushes_runtime.ledger import Task
@@ -27,6 +28,7 @@ from rushes_runtime.waiting import Hint
 log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
+_STORE_FAILURES: Final = {FailureCode.STORAGE_UNAVAILABLE, FailureCode.STORAGE_DENIED}
 _RESULT_WAIT: Final = 2.0  # seconds between tries to write a result while the database is away
 
 
@@ -82,6 +84,7 @@ class _Attempt:
     work: asyncio.Task[Any] | None = None
     reason: FailureCode | None = None  # why the watchdog cancelled it
     fenced: bool = False
+    store_back_in: timedelta | None = None  # it failed because a store is down: when that is looked at again
     concluding: bool = False  # nothing is left to be watched; what came out waits for the database
 
 
@@ -111,6 +114,7 @@ class Worker(Generic[Result]):
         retries: RetryPolicy,
         scratch: Path,
         health: Health,
+        circuits: Circuits,
         ended: Hint,
     ) -> None:
         """
@@ -124,6 +128,7 @@ class Worker(Generic[Result]):
         self._retries = retries
         self._scratch = scratch
         self._health = health
+        self._circuits = circuits
         self._ended = ended
         self._running: dict[UUID, _Attempt] = {}
         self.hint = Hint()
@@ -134,7 +139,9 @@ class Worker(Generic[Result]):
         # What a process of the same name left behind when it died.
         await asyncio.to_thread(shutil.rmtree, self._scratch, True)
         self._scratch.mkdir(parents=True)
-        timer = asyncio.create_task(self._keep_alive())
+        loops = [
+            asyncio.create_task(each) for each in (self._keep_alive(), self._circuits.keep_probing(self.hint.give))
+        ]
         try:
             while not stop.is_set():
                 self._health.beat("worker", within=120)
@@ -144,16 +151,22 @@ class Worker(Generic[Result]):
             await self._drain()
         finally:
             self._health.ended("worker")
-            timer.cancel()
-            await asyncio.gather(timer, return_exceptions=True)
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
 
     async def _fill(self) -> bool:
         """Claim one task if a slot is free; whether one was claimed."""
         if len(self._running) >= self._limits.slots or any(attempt.task.losses for attempt in self._running.values()):
             return False
+        left_out = self._circuits.left_out()
+        if "" in left_out:
+            return False
         try:
             async with self._database.begin() as connection:
-                task = await ledger.claim(connection, self._name, self._limits.lease, idle=not self._running)
+                task = await ledger.claim(
+                    connection, self._name, self._limits.lease, idle=not self._running, left_out=left_out
+                )
         except Exception as error:
             if not is_away(error):
                 raise
@@ -184,6 +197,7 @@ class Worker(Generic[Result]):
                     log.info("attempt_done", seconds=round(took, 3))
                 metrics.ATTEMPTS.labels(label, code).inc()
                 metrics.ATTEMPT_SECONDS.labels(label).observe(took)
+                attempt.store_back_in = await self._store_back_in(task, outcome)
                 await self._conclude(attempt, outcome)
             except asyncio.CancelledError:
                 log.info("attempt_given_up", fenced=attempt.fenced)
@@ -213,6 +227,13 @@ class Worker(Generic[Result]):
         except Exception as error:  # the job must end or be tried again, whatever we did wrong
             log.exception("attempt_broke")
             return AttemptFailedError(FailureCode.INTERNAL, f"{type(error).__name__}: {error}"[:500])
+
+    async def _store_back_in(self, task: Task, outcome: Result | AttemptFailedError) -> timedelta | None:
+        """If an attempt failed because a store is down: the time until that is looked at again."""
+        if not (isinstance(outcome, AttemptFailedError) and outcome.code in _STORE_FAILURES):
+            return None
+        seconds = await self._circuits.store_is_back_in(task.subject)
+        return None if seconds is None else timedelta(seconds=seconds)
 
     async def _conclude(self, attempt: _Attempt, outcome: Result | AttemptFailedError) -> None:
         """Write what came out, waiting for a database that is away: the fence tells whether it counts."""
@@ -246,6 +267,7 @@ class Worker(Generic[Result]):
             requested_at=task.created_at,
             now=datetime.now(UTC),
             policy=self._retries,
+            store_back_in=attempt.store_back_in,
         )
         match decision:
             case End():
@@ -253,13 +275,13 @@ class Worker(Generic[Result]):
                     await self._workshop.failed(connection, task, outcome)
                 else:
                     log.warning("fenced_off")
-            case TryAgain(wait, counts_as_look):
+            case TryAgain(wait, counts_as):
                 requeued = await ledger.requeue(
                     connection,
                     task,
                     wait=wait,
-                    tries=0 if counts_as_look else 1,
-                    looks=1 if counts_as_look else 0,
+                    tries=int(counts_as is CountsAs.TRY),
+                    looks=int(counts_as is CountsAs.LOOK),
                     code=outcome.code,
                     message=outcome.message,
                 )
