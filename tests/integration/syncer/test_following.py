@@ -251,6 +251,9 @@ async def test_a_site_that_is_down_delays_no_other_and_gets_its_copies_once_it_i
             )
             await eventually(lambda: database.fetch(of_site, site="oslo/%"), lambda rows: len(rows) == 6)
             assert {tuple(row) for row in await database.fetch(of_site, site="oslo/%")} == {("queued", 0)}
+            assert not await database.fetch("SELECT 1 FROM task WHERE subject LIKE 'oslo/%' AND fence > 0"), (
+                "none begun"
+            )
             async with open_store(settings.sites["oslo"]) as oslo:
                 await place_sentinels(oslo, BUCKETS, settings.instance)
             await eventually(

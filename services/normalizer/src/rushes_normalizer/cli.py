@@ -14,6 +14,7 @@ from rushes_runtime.wiring import ROLES
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_normalizer import application
+from rushes_normalizer.commands.absences import absences
 from rushes_normalizer.commands.attention import attention
 from rushes_normalizer.commands.dead_letters import dead_letters
 from rushes_normalizer.commands.output import out
@@ -85,6 +86,7 @@ def migrate(
     run_guarded(main)
 
 
+app.command()(absences)
 app.command()(attention)
 app.command()(renormalize)
 app.command()(publish)

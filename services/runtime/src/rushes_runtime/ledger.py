@@ -262,6 +262,12 @@ async def still_expired(connection: AsyncConnection, task: Task) -> bool:
     return result.one_or_none() is not None
 
 
+async def still_held(connection: AsyncConnection, task: Task) -> bool:
+    """Whether this attempt still holds its task, which stays so while the subject's lock is held."""
+    result = await connection.execute(text(HELD), {"id": task.id, "fence": task.fence})
+    return result.one_or_none() is not None
+
+
 async def is_held(database: Database, task: Task) -> bool:
     """Whether this attempt still holds its task: nobody has claimed it since."""
     return bool(await database.fetch(HELD, id=task.id, fence=task.fence))

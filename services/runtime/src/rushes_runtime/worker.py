@@ -71,6 +71,14 @@ class Workshop(Subjects, Protocol[Result]):
         """
         ...
 
+    async def doubts(self, connection: AsyncConnection, task: Task, *, ends: bool) -> bool:
+        """The source was seen absent: whether nothing may follow from it yet, so that the job waits and looks again.
+
+        Args:
+            ends: it was seen for the last time, and the task would end.
+        """
+        ...
+
     async def succeeded(self, connection: AsyncConnection, task: Task, result: Result) -> None:
         """The task has ended as done: write the transition and its event."""
         ...
@@ -269,6 +277,9 @@ class Worker(Generic[Result]):
             policy=self._retries,
             store_back_in=attempt.store_back_in,
         )
+        missing = outcome.code is FailureCode.SOURCE_MISSING
+        if missing and await self._workshop.doubts(connection, task, ends=isinstance(decision, End)):
+            decision = TryAgain(self._retries.confirm_absence_after, CountsAs.NOTHING)
         match decision:
             case End():
                 if await ledger.end(connection, task, code=outcome.code, message=outcome.message):
