@@ -17,6 +17,7 @@ from rushes_normalizer import application
 from rushes_normalizer.commands.absences import absences
 from rushes_normalizer.commands.attention import attention
 from rushes_normalizer.commands.dead_letters import dead_letters
+from rushes_normalizer.commands.history import history
 from rushes_normalizer.commands.output import out
 from rushes_normalizer.commands.publish import publish
 from rushes_normalizer.commands.renormalize import renormalize
@@ -88,6 +89,7 @@ def migrate(
 
 app.command()(absences)
 app.command()(attention)
+app.command()(history)
 app.command()(renormalize)
 app.command()(publish)
 app.command()(republish)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime.database import Database
+from rushes_runtime.usage import Usage
 
 # Joining: at most one task of a subject waits. A new request moves it forward, never back.
 ENQUEUE: Final = text("""
@@ -56,20 +58,33 @@ RENEW: Final = text("""
     WHERE task.id = mine.id AND task.fence = mine.fence AND task.state = 'running'
     RETURNING task.id""")
 
+# An attempt ends where its task ends or goes back, and by the same statement: none is missing in the history.
+_HELD_BEFORE: Final = """
+    WITH held AS (SELECT id AS held_id, worker AS held_by, tries + looks + losses + 1 AS number
+                  FROM task WHERE id = :id AND fence = :fence AND state = 'running' FOR UPDATE),
+    ended AS ("""
+_AND_TELL: Final = """
+        RETURNING task.*, held.*),
+    told AS (
+        INSERT INTO attempt (fence, task_id, subject, number, lane, worker, started_at, ended_at, outcome, code,
+                             cpu_seconds, peak_memory)
+        SELECT fence, id, subject, number, lane, held_by, started_at, now(), CAST(:outcome AS text),
+            CAST(:code AS text), CAST(:cpu_seconds AS double precision), CAST(:peak_memory AS bigint)
+        FROM ended)
+    SELECT id FROM ended"""
+
 # Ending: once, by the holder of the fence. No row back means fenced off.
-END: Final = text("""
-    UPDATE task SET state = :state, ended_at = now(), lease_until = NULL,
-        failure_code = :code, failure_message = :message
-    WHERE id = :id AND fence = :fence AND state = 'running'
-    RETURNING id""")
+END: Final = text(f"""{_HELD_BEFORE}
+        UPDATE task SET state = :state, ended_at = now(), lease_until = NULL,
+            failure_code = CAST(:code AS text), failure_message = :message
+        FROM held WHERE id = held_id{_AND_TELL}""")  # noqa: S608 - all of it is this module's own
 
 # Back to the queue, by the holder of the fence (or by the janitor, for a lease that is over).
-REQUEUE: Final = text("""
-    UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait),
-        tries = tries + :tries, looks = looks + :looks, losses = losses + :losses,
-        worker = NULL, lease_until = NULL, progress = NULL, failure_code = :code, failure_message = :message
-    WHERE id = :id AND fence = :fence AND state = 'running'
-    RETURNING id""")
+REQUEUE: Final = text(f"""{_HELD_BEFORE}
+        UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait),
+            tries = tries + :tries, looks = looks + :looks, losses = losses + :losses, worker = NULL,
+            lease_until = NULL, progress = NULL, failure_code = CAST(:code AS text), failure_message = :message
+        FROM held WHERE id = held_id{_AND_TELL}""")  # noqa: S608 - all of it is this module's own
 
 WAITING: Final = text("SELECT id FROM task WHERE subject = :subject AND state = 'queued'")
 
@@ -177,15 +192,46 @@ async def renew(
     return {row.id for row in result}
 
 
+class Outcome(StrEnum):
+    """What became of an attempt; it stands in the history."""
+
+    DONE = "done"
+    FAILED = "failed"
+    TRIED_AGAIN = "tried again"
+    ABSENT_ONCE = "absent once"
+    POSTPONED = "postponed"  # a store is down, or a flood of absences: it counts for nothing
+    HANDED_BACK = "handed back"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+
 async def end(
-    connection: AsyncConnection, task: Task, *, code: FailureCode | None = None, message: str | None = None
+    connection: AsyncConnection,
+    task: Task,
+    *,
+    code: FailureCode | None = None,
+    message: str | None = None,
+    outcome: Outcome | None = None,
+    usage: Usage | None = None,
 ) -> bool:
-    """End a task as done, or with a code as failed. False: this worker was fenced off."""
+    """End a task as done, or with a code as failed. False: this worker was fenced off.
+
+    Args:
+        outcome: of the attempt, if it is not the task's own.
+    """
     state = "failed" if code else "done"
-    result = await connection.execute(
-        END, {"id": task.id, "fence": task.fence, "state": state, "code": code, "message": message}
-    )
+    values = {"id": task.id, "fence": task.fence, "state": state, "code": code, "message": message}
+    told = _told(outcome or (Outcome.FAILED if code else Outcome.DONE), usage)
+    result = await connection.execute(END, {**values, **told})
     return result.one_or_none() is not None
+
+
+def _told(outcome: Outcome, usage: Usage | None) -> dict[str, Any]:
+    return {
+        "outcome": outcome.value,
+        "cpu_seconds": usage.cpu_seconds if usage else None,
+        "peak_memory": usage.peak_memory if usage else None,
+    }
 
 
 @dataclass(frozen=True)
@@ -211,11 +257,13 @@ async def requeue(
     losses: int = 0,
     code: FailureCode | None = None,
     message: str | None = None,
+    usage: Usage | None = None,
 ) -> Requeued:
     """Put a running task back into the queue, to be claimed after `wait`.
 
     If a newer task of the subject waits already, this one ends and that one does the work.
     """
+    outcome = _outcome_of(tries=tries, looks=looks, losses=losses, code=code)
     values = {
         "id": task.id,
         "fence": task.fence,
@@ -225,6 +273,7 @@ async def requeue(
         "losses": losses,
         "code": code,
         "message": message,
+        **_told(outcome, usage),
     }
     try:
         async with connection.begin_nested():
@@ -232,8 +281,19 @@ async def requeue(
             return Requeued(result.one_or_none() is not None)
     except IntegrityError:
         found = await waiting(connection, task.subject)
-        held = await end(connection, task, code=code or FailureCode.WORKER_LOST, message=message)
+        code = code or FailureCode.WORKER_LOST
+        held = await end(connection, task, code=code, message=message, outcome=outcome, usage=usage)
         return Requeued(held, found)
+
+
+def _outcome_of(*, tries: int, looks: int, losses: int, code: FailureCode | None) -> Outcome:
+    if losses:
+        return Outcome.LOST
+    if looks:
+        return Outcome.ABSENT_ONCE
+    if tries:
+        return Outcome.TRIED_AGAIN
+    return Outcome.POSTPONED if code else Outcome.HANDED_BACK
 
 
 async def waiting(connection: AsyncConnection, subject: str) -> UUID | None:

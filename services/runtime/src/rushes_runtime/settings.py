@@ -162,6 +162,7 @@ class RuntimeSettings(KafkaClientSettings, DatabaseClientSettings):
     )
     janitor_interval: Seconds = Field(5, description="Seconds between the janitor's rounds.")
     retention: Seconds = Field(2_592_000, description="Seconds that inbox, sent outbox and ended jobs are kept.")
+    audit_retention: Seconds = Field(7_776_000, description="Seconds that the history of attempts is kept.")
 
     @model_validator(mode="after")
     def _lease_outlives_rounds(self) -> RuntimeSettings:

@@ -49,6 +49,7 @@ def make_janitor(settings: RuntimeSettings, database: Database, subjects: Subjec
         task_lease=settings.lease,
         loss_limit=settings.loss_limit,
         retention=settings.retention,
+        audit_retention=float(settings.audit_retention),
         health=health,
     )
 

@@ -23,6 +23,7 @@ from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPoli
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
 from rushes_runtime.ledger import Task
+from rushes_runtime.usage import USAGE, Usage
 from rushes_runtime.waiting import Hint
 
 log = structlog.get_logger(__name__)
@@ -89,6 +90,7 @@ class _Attempt:
     task: Task
     progress: Progress
     began: float = field(default_factory=time.monotonic)
+    usage: Usage = field(default_factory=Usage)
     work: asyncio.Task[Any] | None = None
     reason: FailureCode | None = None  # why the watchdog cancelled it
     fenced: bool = False
@@ -191,6 +193,7 @@ class Worker(Generic[Result]):
     async def _work(self, attempt: _Attempt) -> None:
         task = attempt.task
         scratch = self._scratch / f"{task.id}-{task.fence}"
+        USAGE.set(attempt.usage)
         with structlog.contextvars.bound_contextvars(subject=task.subject, attempt=task.attempt, fence=task.fence):
             try:
                 log.info("attempt_started", lane=task.lane)
@@ -263,7 +266,7 @@ class Worker(Generic[Result]):
         task = attempt.task
         await self._workshop.lock(connection, task.subject)
         if not isinstance(outcome, AttemptFailedError):
-            if await ledger.end(connection, task):
+            if await ledger.end(connection, task, usage=attempt.usage):
                 await self._workshop.succeeded(connection, task, outcome)
             else:
                 log.warning("fenced_off")
@@ -282,7 +285,7 @@ class Worker(Generic[Result]):
             decision = TryAgain(self._retries.confirm_absence_after, CountsAs.NOTHING)
         match decision:
             case End():
-                if await ledger.end(connection, task, code=outcome.code, message=outcome.message):
+                if await ledger.end(connection, task, code=outcome.code, message=outcome.message, usage=attempt.usage):
                     await self._workshop.failed(connection, task, outcome)
                 else:
                     log.warning("fenced_off")
@@ -295,6 +298,7 @@ class Worker(Generic[Result]):
                     looks=int(counts_as is CountsAs.LOOK),
                     code=outcome.code,
                     message=outcome.message,
+                    usage=attempt.usage,
                 )
                 if requeued.joined:
                     await self._workshop.joined(connection, task, requeued.joined)
@@ -356,18 +360,19 @@ class Worker(Generic[Result]):
                 attempt.work.cancel()
         # At once, however long an attempt takes to let go (a store that hangs): its fence is over, so it can change
         # nothing any more.
-        handed_back = await asyncio.gather(*(self._hand_back(attempt.task) for attempt in late), return_exceptions=True)
+        handed_back = await asyncio.gather(*(self._hand_back(attempt) for attempt in late), return_exceptions=True)
         await asyncio.gather(*works, return_exceptions=True)
         for result in handed_back:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _hand_back(self, task: Task) -> None:
+    async def _hand_back(self, attempt: _Attempt) -> None:
         """Put a job back, its try not counted. While the database is away, its lease ends by itself."""
+        task = attempt.task
         try:
             async with self._database.begin() as connection:
                 await self._workshop.lock(connection, task.subject)
-                requeued = await ledger.requeue(connection, task)
+                requeued = await ledger.requeue(connection, task, usage=attempt.usage)
                 if requeued.joined:
                     await self._workshop.joined(connection, task, requeued.joined)
         except Exception as error:
