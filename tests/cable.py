@@ -18,12 +18,17 @@ class Cable:
         self._open = self._gate()
         self._streams: set[asyncio.Task[None]] = set()
         self._stop: bytes | None = None
+        self._refused: bytes | None = None
         self.held = asyncio.Event()
         self.port = 0
 
     def hold_at(self, words: bytes) -> None:
         """Hold as soon as a client says these words; they wait too. `held` is set then."""
         self._stop = words
+
+    def refuse(self, words: bytes) -> None:
+        """Answer HTTP requests without a body that say these words with 403."""
+        self._refused = words
 
     def hold(self) -> None:
         """Let nothing through, in either direction."""
@@ -52,15 +57,27 @@ class Cable:
         try:
             await gate.wait()
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
-            await asyncio.gather(self._forward(reader, there_writer, gate), self._forward(there_reader, writer, gate))
+            await asyncio.gather(
+                self._forward(reader, there_writer, gate, back=writer), self._forward(there_reader, writer, gate)
+            )
         except (OSError, asyncio.CancelledError):
             writer.close()
         finally:
             self._streams.discard(task)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+    async def _forward(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        gate: asyncio.Event,
+        back: asyncio.StreamWriter | None = None,
+    ) -> None:
         try:
             while some := await reader.read(65_536):
+                if back and self._refused and self._refused in some:
+                    back.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                    await back.drain()
+                    continue
                 if self._stop and self._stop in some:
                     self._stop = None
                     self.hold()

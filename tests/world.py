@@ -97,6 +97,7 @@ class World:
             "POLL_INTERVAL": "0.1",
             "JANITOR_INTERVAL": "0.3",
             "RETRY_FIRST_WAIT": "0.2",
+            "STORE_PROBE_FIRST_WAIT": "0.2",
             "DEFAULT_HEIGHT": "180",
             "LOG_FORMAT": "json",
         }

@@ -28,6 +28,7 @@ from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.publish import EventSender, open_sender, store_upload, upload_event
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.workshop import PreviewWorkshop
+from rushes_runtime.circuits import NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
@@ -45,7 +46,7 @@ from rushes_runtime.store import (
 )
 from rushes_runtime.store.interface import Moved
 from rushes_runtime.waiting import Hint
-from rushes_runtime.wiring import make_worker
+from rushes_runtime.wiring import make_circuits, make_worker
 from rushes_schemas import Encoding, Source
 from rushes_schemas.outputs import BUCKETS
 
@@ -180,7 +181,15 @@ async def _working(
             await place_sentinels(opened, BUCKETS, settings.instance)
             store = TimedStore(opened)
             workshop = PreviewWorkshop(settings, database, store, tools)
-            worker = make_worker(settings, database, workshop, Health(), confirm_absence_after=60, ended=Hint())
+            worker = make_worker(
+                settings,
+                database,
+                workshop,
+                Health(),
+                circuits=make_circuits(settings, [NeededStore("main", store)]),
+                confirm_absence_after=60,
+                ended=Hint(),
+            )
             intake = Intake(
                 service="normalizer",
                 group="bench",

@@ -11,6 +11,7 @@ from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.transitions import Published
 from rushes_normalizer.workshop import PreviewWorkshop
+from rushes_runtime.circuits import NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
@@ -18,7 +19,7 @@ from rushes_runtime.janitor import Janitor
 from rushes_runtime.relay import Relay
 from rushes_runtime.store import Store
 from rushes_runtime.waiting import Hint
-from rushes_runtime.wiring import make_janitor, make_relay, make_worker
+from rushes_runtime.wiring import make_circuits, make_janitor, make_relay, make_worker
 from rushes_runtime.worker import Worker
 
 from tests.world import World
@@ -58,6 +59,7 @@ class Parts:
             self.database,
             self.workshop,
             self.health,
+            circuits=make_circuits(self.settings, [NeededStore("main", self.store)]),
             confirm_absence_after=self.settings.missing_confirm_after,
             ended=Hint(),
         )

@@ -43,7 +43,7 @@ OUTCOMES: Final = (
     FailureCode.SOURCE_MISSING,
     FailureCode.SOURCE_CHANGED,
 )
-_TABLES: Final = ("preview_file", "task", "request", "outbox")
+_TABLES: Final = ("preview_file", "task", "request", "outbox", "attempt")
 
 
 @dataclass
@@ -80,7 +80,8 @@ class AnyOrder(RuleBasedStateMachine):
         self._fences: dict[UUID, int] = defaultdict(int)
         self._numbers: list[int] = []  # chosen by hypothesis, for one step
         self._clock = datetime(2026, 1, 1, tzinfo=UTC)
-        self._change("TRUNCATE preview_file, task, request, outbox, inbox")
+        self._claimed: set[int] = set()
+        self._change("TRUNCATE preview_file, task, request, outbox, inbox, attempt, absent_source")
 
     def _pick(self, values: Sequence[Answer]) -> Answer:
         return values[self._numbers.pop() % len(values)]
@@ -120,7 +121,7 @@ class AnyOrder(RuleBasedStateMachine):
         async def read() -> dict[str, list[Any]]:
             async with self._parts.database.begin() as connection:
                 return {
-                    table: list((await connection.execute(text(f"SELECT * FROM {table} ORDER BY id"))).all())
+                    table: list((await connection.execute(text(f"SELECT * FROM {table} ORDER BY 1"))).all())
                     for table in _TABLES
                 }
 
@@ -175,6 +176,7 @@ class AnyOrder(RuleBasedStateMachine):
             task = await ledger.claim(connection, name, LEASE, idle=idle)
         if task is None:
             return None
+        self._claimed.add(task.fence)
         assert idle or not task.losses
         (row,) = await self._parts.database.fetch(
             "SELECT uploaded_at FROM preview_file WHERE id = :id", id=UUID(task.subject)
@@ -326,6 +328,7 @@ class AnyOrder(RuleBasedStateMachine):
         tables = self._tables()
         self._check_versions(tables)
         self._check_requests(tables)
+        self._check_history(tables)
 
     def _check_versions(self, tables: dict[str, list[Any]]) -> None:
         """Every version of a row stands in the outbox once, in order, and the last says what the row says."""
@@ -351,6 +354,12 @@ class AnyOrder(RuleBasedStateMachine):
         assert all(str(row.id) in at_work for row in tables["preview_file"] if row.status == "processing")
         assert {task.subject: task.fence for task in live.values() if task.state == "running"} == self._owners
 
+    def _check_history(self, tables: dict[str, list[Any]]) -> None:
+        """Each claim that is over has its row in the history, whoever ended it, and no other has one."""
+        told = [attempt.fence for attempt in tables["attempt"]]
+        assert len(told) == len(set(told))
+        assert set(told) == self._claimed - set(self._owners.values())
+
     def teardown(self) -> None:
         """All workers die; the janitor and one that goes on bring everything to its end."""
         self._held.clear()
@@ -366,6 +375,7 @@ class AnyOrder(RuleBasedStateMachine):
         tables = self._tables()
         self._check_versions(tables)
         self._check_requests(tables)
+        self._check_history(tables)
         assert all(row.status != "processing" for row in tables["preview_file"])
         assert all(request.outcome for request in tables["request"])
         assert all(task.state in {"done", "failed"} for task in tables["task"])

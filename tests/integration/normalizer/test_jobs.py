@@ -21,7 +21,7 @@ from rushes_runtime import ledger
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.fenced_writes import LostLeaseError
 from rushes_runtime.health import Health
-from rushes_runtime.store import SENTINEL_KEY, Unconditional, open_store
+from rushes_runtime.store import SENTINEL_KEY, Unconditional, open_store, place_sentinels
 from rushes_schemas import FailureCode, ObjectKind, RenormalizeRequested, object_key
 
 from tests.integration.normalizer.parts import Parts, parts_of
@@ -111,8 +111,16 @@ async def test_a_store_that_does_not_show_its_sentinel_makes_nothing_missing(wor
         await parts.store.delete("movies", SENTINEL_KEY, condition=Unconditional())
         async with playing(parts.intake(), parts.relay(), parts.worker()):
             await world.send(event)
-            row = await _ended(parts, event.preview_file_id, "broken")
-    assert row.failure_code == "storage_unavailable"
+            await eventually(lambda: _failed(parts, "storage_unavailable"))
+            await place_sentinels(parts.store, ["movies"], parts.settings.instance)
+            await _ended(parts, event.preview_file_id, "missing")
+        (task,) = await parts.database.fetch("SELECT tries, looks FROM task")
+    assert tuple(task) == (0, 1)
+
+
+async def _failed(parts: Parts, code: str) -> Any:
+    """Whether a job went back to the queue with a code."""
+    return await parts.database.fetch("SELECT 1 FROM task WHERE state = 'queued' AND failure_code = :code", code=code)
 
 
 async def test_a_source_that_comes_between_the_looks_is_made_ready(world: World, clip: Path) -> None:
@@ -386,5 +394,6 @@ async def test_refused_credentials_are_storage_denied_never_missing(world: World
             with pytest.raises(AttemptFailedError):
                 await store.stat("movies", "source-x")
             async with playing(parts.worker()):
-                row = await _ended(parts, event.preview_file_id, "broken")
-    assert row.failure_code == "storage_denied"
+                await eventually(lambda: _failed(parts, "storage_denied"))
+        (task,) = await parts.database.fetch("SELECT tries, looks FROM task")
+    assert tuple(task) == (0, 0)

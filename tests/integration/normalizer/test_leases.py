@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from uuid import UUID
 
 import psutil
 import pytest
-from rushes_embedded.leash import Leash
 from rushes_embedded.stack import Stack
 from rushes_normalizer import purging, workshop
 from rushes_normalizer.media.errors import MediaError
@@ -33,6 +32,15 @@ from sqlalchemy.exc import DBAPIError
 from tests.cable import cable_to
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.parts import Parts, parts_of
+from tests.integration.normalizer.processes import all_sent as _all_sent
+from tests.integration.normalizer.processes import control as _control
+from tests.integration.normalizer.processes import logged as _logged
+from tests.integration.normalizer.processes import normalizers as _normalizers
+from tests.integration.normalizer.processes import ready as _ready
+from tests.integration.normalizer.processes import slow as _slow
+from tests.integration.normalizer.processes import stage as _stage
+from tests.integration.normalizer.processes import upload_clip as _upload
+from tests.integration.normalizer.processes import worker as _worker
 from tests.movies import ffmpeg
 from tests.world import World, eventually, playing, put_source, upload
 
@@ -137,61 +145,6 @@ async def test_a_purge_deletes_what_changes_while_it_holds_its_lease(world: Worl
         assert await parts.store.stat("movies", LOW) is None
 
 
-@asynccontextmanager
-async def _normalizers(world: World) -> AsyncIterator[Database]:
-    """Everything set up; processes end with the block."""
-    await world.prepare()
-    database = Database(world.environment["DATABASE_URL"], "normalizer")
-    try:
-        yield database
-    finally:
-        for leash in world.processes:
-            with suppress(ProcessLookupError):
-                os.kill(leash.pid, signal.SIGCONT)
-        world.stop_processes()
-        await database.close()
-
-
-async def _upload(world: World, clip: Path) -> UUID:
-    event = upload()
-    async with world.store() as store:
-        await put_source(store, event.preview_file_id, clip)
-    await world.send(event)
-    return event.preview_file_id
-
-
-def _control(world: World) -> Leash:
-    return world.process("rushes-normalizer", "run", "--roles", "intake,relay,janitor", log="control")
-
-
-def _worker(world: World, name: str, **settings: str) -> Leash:
-    return world.process(
-        "rushes-normalizer", "run", "--roles", "worker", log=name, SCRATCH=str(world.folder / name), **settings
-    )
-
-
-async def _stage(database: Database, stage: str) -> Any:
-    return await eventually(lambda: database.fetch("SELECT * FROM task WHERE progress->>'stage' = :stage", stage=stage))
-
-
-async def _ready(database: Database, preview_file_id: UUID) -> Any:
-    rows = await eventually(
-        lambda: database.fetch(
-            "SELECT * FROM preview_file WHERE id = :id AND status <> 'processing'", id=preview_file_id
-        )
-    )
-    assert rows[0].status == "ready", rows[0].failure_message
-    return rows[0]
-
-
-async def _logged(world: World, name: str, *events: str) -> None:
-    async def said() -> bool:
-        log = (world.folder / f"{name}.log").read_text()
-        return any(f'"{event}"' in log for event in events)
-
-    await eventually(said)
-
-
 async def _gave_up(world: World, name: str) -> None:
     """The worker has found out, by its timer or by its own result, that it was fenced off."""
     await _logged(world, name, "attempt_given_up", "fenced_off", "attempt_failed")
@@ -208,15 +161,6 @@ async def _everything(world: World, database: Database, preview_file_id: UUID) -
         stats = [await store.stat(stored["bucket"], stored["key"]) for stored in row.files]
     assert [each and each.etag for each in stats] == [stored["etag"] for stored in row.files]
     return tables, tasks, [each and (each.key, each.etag, each.modified) for each in stats]
-
-
-async def _all_sent(database: Database) -> None:
-    await eventually(lambda: database.fetch("SELECT 1 FROM outbox WHERE sent_at IS NULL"), lambda rows: not rows)
-
-
-def _slow(world: World) -> World:
-    """Encodes that last long enough to be met; who comes after them may be quicker."""
-    return world.with_settings(DEFAULT_HEIGHT="1080", FFMPEG_THREADS="1", SLOTS="1")
 
 
 async def test_a_worker_paused_in_mid_encode_loses_its_job_and_changes_nothing_when_it_wakes(
@@ -538,12 +482,12 @@ async def test_a_store_that_hangs_after_the_encode_is_unavailable_and_no_timeout
             return made
 
         monkeypatch.setattr(workshop, "make_movie", make_then_hang)
-        behind = {"STORE__ENDPOINT_URL": f"http://127.0.0.1:{cable.port}", "STALL_TIMEOUT": "3", "RETRY_LIMIT": "1"}
+        behind = {"STORE__ENDPOINT_URL": f"http://127.0.0.1:{cable.port}", "STALL_TIMEOUT": "3"}
         async with parts_of(world.with_settings(**behind)) as parts, playing(parts.intake(), parts.worker()):
             await put_source(parts.store, event.preview_file_id, clip)
             await world.send(event)
-            broken = "SELECT failure_code FROM preview_file WHERE status = 'broken'"
-            (row,) = await eventually(partial(parts.database.fetch, broken))
+            failed = "SELECT failure_code FROM task WHERE state = 'queued' AND failure_code IS NOT NULL"
+            (row,) = await eventually(partial(parts.database.fetch, failed))
             cable.release()
     assert row.failure_code == "storage_unavailable"
 

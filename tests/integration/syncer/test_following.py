@@ -13,18 +13,20 @@ from uuid import UUID, uuid4
 import pytest
 from rushes_normalizer.hashing import sha256_of
 from rushes_runtime import ledger
+from rushes_runtime.circuits import NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
 from rushes_runtime.store import Store, Unconditional, open_store, place_sentinels
 from rushes_runtime.waiting import Hint
-from rushes_runtime.wiring import make_worker
+from rushes_runtime.wiring import make_circuits, make_worker
 from rushes_runtime.worker import Progress, Worker
 from rushes_schemas import ObjectKind, PreviewStatus, StatusChanged, StoredFile, object_key
 from rushes_schemas.outputs import BUCKETS, PLACES
 from rushes_syncer.application import rules_of
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
+from rushes_syncer.sites import subject_prefix
 from rushes_syncer.workshop import CopyResult, CopyWorkshop
 
 from tests.world import World, eventually, playing
@@ -89,7 +91,16 @@ async def follower(world: World) -> AsyncIterator[Follower]:
             tombstones=True,
         )
         workshop = CopyWorkshop(database, main, {"lyon": site}, rules, settings.instance)
-        worker = make_worker(settings, database, workshop, Health(), confirm_absence_after=1, ended=Hint())
+        stores = [NeededStore("main", main), NeededStore("lyon", site, subject_prefix("lyon"))]
+        worker = make_worker(
+            settings,
+            database,
+            workshop,
+            Health(),
+            circuits=make_circuits(settings, stores),
+            confirm_absence_after=1,
+            ended=Hint(),
+        )
         yield Follower(world, database, main, site, intake, worker)
 
 
@@ -272,3 +283,42 @@ async def test_a_full_pass_copies_only_what_differs(world: World, tmp_path: Path
         await lyon.publish(first, b"changed ")
         code, said, errors = await world.command("rushes-syncer", "full", "--skip-broken", "--json")
         assert (code, '"copied": 2' in said, '"held": 2' in said) == (0, True, True), said + errors
+
+
+async def test_a_site_that_is_down_delays_no_other_and_gets_its_copies_once_it_is_back(world: World) -> None:
+    two = world.with_settings(SITES__OSLO__KIND="local", SITES__OSLO__ROOT=str(world.folder / "oslo"))
+    settings = two.syncer_settings()
+    code, _, said = await two.command("rushes-syncer", "migrate")
+    assert code == 0, said
+    async with two.store() as main, two.syncer_database() as database, open_store(settings.sites["lyon"]) as lyon:
+        await place_sentinels(lyon, BUCKETS, settings.instance)
+        path = world.folder / "object"
+        path.write_bytes(b"made")
+        previews, files = [uuid4() for _ in range(6)], {}
+        for preview in previews:
+            key = object_key(ObjectKind.LOW_DEFINITION, preview)
+            stat = await main.upload("movies", key, path, content_type="video/mp4", condition=Unconditional())
+            values = {"kind": "low_definition", "bucket": "movies", "key": key, "bytes": 4, "etag": stat.etag}
+            files[preview] = [StoredFile.model_validate({**values, "sha256": await sha256_of(path)})]
+        process = two.process("rushes-syncer", "run")
+        try:
+            await two.send(*(_change(preview, 2, PreviewStatus.READY, files[preview]) for preview in previews))
+            of_site = "SELECT state, tries FROM task WHERE subject LIKE :site"
+            await eventually(
+                lambda: database.fetch(of_site, site="lyon/%"),
+                lambda rows: [row.state for row in rows] == ["done"] * 6,
+            )
+            await eventually(lambda: database.fetch(of_site, site="oslo/%"), lambda rows: len(rows) == 6)
+            assert {tuple(row) for row in await database.fetch(of_site, site="oslo/%")} == {("queued", 0)}
+            assert not await database.fetch("SELECT 1 FROM task WHERE subject LIKE 'oslo/%' AND fence > 0"), (
+                "none begun"
+            )
+            async with open_store(settings.sites["oslo"]) as oslo:
+                await place_sentinels(oslo, BUCKETS, settings.instance)
+            await eventually(
+                lambda: database.fetch(of_site, site="oslo/%"),
+                lambda rows: [tuple(row) for row in rows] == [("done", 0)] * 6,
+            )
+            assert process.poll() is None
+        finally:
+            two.stop_processes()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rushes_runtime.failures import End, RetryPolicy, TryAgain, after_failure
+from rushes_runtime.failures import CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_schemas import FailureCode, is_transient
 
 POLICY = RetryPolicy(
@@ -29,9 +29,17 @@ def _after(
     looks: int = 0,
     age: timedelta = timedelta(0),
     jitter: float | None = 0.0,
+    store_back_in: timedelta | None = None,
 ) -> TryAgain | End:
     return after_failure(
-        code, tries=tries, looks=looks, requested_at=REQUESTED, now=REQUESTED + age, policy=POLICY, jitter=jitter
+        code,
+        tries=tries,
+        looks=looks,
+        requested_at=REQUESTED,
+        now=REQUESTED + age,
+        policy=POLICY,
+        store_back_in=store_back_in,
+        jitter=jitter,
     )
 
 
@@ -69,7 +77,7 @@ def test_an_old_job_is_not_tried_again(minutes: int, ends: bool) -> None:
 
 
 def test_an_absent_source_is_looked_for_again_after_a_pause() -> None:
-    assert _after(FailureCode.SOURCE_MISSING) == TryAgain(timedelta(seconds=30), counts_as_look=True)
+    assert _after(FailureCode.SOURCE_MISSING) == TryAgain(timedelta(seconds=30), CountsAs.LOOK)
 
 
 @pytest.mark.parametrize("looks", [1, 2])
@@ -79,12 +87,18 @@ def test_a_source_seen_absent_twice_is_missing(looks: int) -> None:
 
 def test_neither_tries_nor_age_shorten_the_proof_of_absence() -> None:
     decision = _after(FailureCode.SOURCE_MISSING, tries=99, age=timedelta(days=9))
-    assert decision == TryAgain(timedelta(seconds=30), counts_as_look=True)
+    assert decision == TryAgain(timedelta(seconds=30), CountsAs.LOOK)
 
 
 @pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 5.0), (0.5, 3.75), (1.0, 2.5)])
 def test_jitter_shortens_a_wait_by_a_half_at_most(jitter: float, seconds: float) -> None:
     assert _after(FailureCode.INTERNAL, jitter=jitter) == TryAgain(timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("code", [FailureCode.STORAGE_UNAVAILABLE, FailureCode.STORAGE_DENIED])
+def test_a_store_that_is_down_costs_a_job_nothing_however_old_it_is(code: FailureCode) -> None:
+    decision = _after(code, tries=3, age=timedelta(days=9), store_back_in=timedelta(seconds=40))
+    assert decision == TryAgain(timedelta(seconds=45), CountsAs.NOTHING)
 
 
 @given(code=st.sampled_from(FailureCode), tries=st.integers(0, 2), looks=st.integers(0, 3))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from rushes_runtime.circuits import NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
@@ -63,7 +64,7 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
             roles,
             database=database,
             migrations=MIGRATIONS,
-            stores=[store],
+            stores=[NeededStore("main", store)],
             workshop=PreviewWorkshop(settings, database, store, tools),
             make_intakes=make_intakes,
             confirm_absence_after=settings.missing_confirm_after,

@@ -14,8 +14,10 @@ from rushes_runtime.wiring import ROLES
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_normalizer import application
+from rushes_normalizer.commands.absences import absences
 from rushes_normalizer.commands.attention import attention
 from rushes_normalizer.commands.dead_letters import dead_letters
+from rushes_normalizer.commands.history import history
 from rushes_normalizer.commands.output import out
 from rushes_normalizer.commands.publish import publish
 from rushes_normalizer.commands.renormalize import renormalize
@@ -85,7 +87,9 @@ def migrate(
     run_guarded(main)
 
 
+app.command()(absences)
 app.command()(attention)
+app.command()(history)
 app.command()(renormalize)
 app.command()(publish)
 app.command()(republish)

@@ -26,8 +26,14 @@ _END: Final = text("""
     WHERE task_id = :task AND ended_at IS NULL RETURNING event_id""")
 # A deleted preview needs no work: what waits is dropped, what runs loses its fence.
 _DROP: Final = text("""
-    UPDATE task SET state = 'failed', ended_at = now(), lease_until = NULL, failure_message = 'deleted'
-    WHERE subject = ANY(:subjects) AND state IN ('queued', 'running')""")
+    WITH open AS (SELECT id AS open_id, state AS was, tries + looks + losses + 1 AS number
+                  FROM task WHERE subject = ANY(:subjects) AND state IN ('queued', 'running') FOR UPDATE),
+    dropped AS (
+        UPDATE task SET state = 'failed', ended_at = now(), lease_until = NULL, failure_message = 'deleted'
+        FROM open WHERE id = open_id RETURNING task.*, open.*)
+    INSERT INTO attempt (fence, task_id, subject, number, lane, worker, started_at, ended_at, outcome)
+    SELECT fence, id, subject, number, lane, worker, started_at, now(), 'cancelled'
+    FROM dropped WHERE was = 'running'""")
 _CANCEL: Final = text("""
     UPDATE request SET ended_at = now(), outcome = 'deleted'
     WHERE preview_file_id = ANY(:ids) AND ended_at IS NULL""")

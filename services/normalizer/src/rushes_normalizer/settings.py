@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 from rushes_runtime.fairness import Fairness
-from rushes_runtime.settings import RuntimeSettings, Seconds
+from rushes_runtime.settings import DatabaseClientSettings, RuntimeSettings, Seconds
 from rushes_schemas.encoding import Bitrate, Rate, X264Preset
 
+from rushes_normalizer.absences import FloodLimits
 from rushes_normalizer.kinds import UploadKind, kind_of
 from rushes_normalizer.media.defaults import EncodingDefaults
 from rushes_normalizer.media.limits import Limits
@@ -18,7 +19,23 @@ from rushes_normalizer.media.limits import Limits
 Extensions = Annotated[str, Field(pattern=r"^[a-z0-9]{1,6}(,[a-z0-9]{1,6})*$")]
 
 
-class NormalizerSettings(RuntimeSettings):
+class AbsenceSettings(DatabaseClientSettings):
+    """What is still no flood of absences."""
+
+    absence_flood_number: Annotated[int, Field(ge=0)] = Field(
+        100, description="Sources that may be absent within the window, however large their share."
+    )
+    absence_flood_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="Share of the sources looked at (0 to 1) that may be absent, however large their number."
+    )
+    absence_flood_window: Seconds = Field(3600, description="Seconds that absences count towards a flood.")
+
+    def flood_limits(self) -> FloodLimits:
+        """What is still no flood."""
+        return FloodLimits(self.absence_flood_number, self.absence_flood_share, float(self.absence_flood_window))
+
+
+class NormalizerSettings(RuntimeSettings, AbsenceSettings):
     """What the normalizer needs."""
 
     movie_extensions: Extensions = Field(

@@ -27,7 +27,7 @@ from rushes_schemas import (
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rushes_normalizer import previews, purging, requests
+from rushes_normalizer import absences, metrics, previews, purging, requests
 from rushes_normalizer.kinds import UploadKind, stored_kind
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import Made, Stage, make_movie, make_picture
@@ -230,6 +230,19 @@ class PreviewWorkshop:
         """Let the waiting task answer the requests."""
         await requests.move(connection, task.id, waiting)
 
+    async def doubts(self, connection: AsyncConnection, task: Task, *, ends: bool) -> bool:
+        """Count an absence; whether a flood of them keeps the preview from becoming `missing`."""
+        if not await ledger.still_held(connection, task):
+            return False
+        preview_file_id = UUID(task.subject)
+        if not ends:
+            await absences.seen(connection, [preview_file_id])
+            return False
+        held = await absences.confirmed(connection, [preview_file_id], self._settings.flood_limits())
+        if held:
+            log.error("absence_held", hint="a flood of absent sources: rushes-normalizer absences")
+        return bool(held)
+
     async def succeeded(self, connection: AsyncConnection, task: Task, result: Published | None) -> None:
         """Write `ready` and its event; of a purge, that it was."""
         if result is None:
@@ -276,6 +289,8 @@ class PreviewWorkshop:
     ) -> None:
         now = datetime.now(UTC)
         await previews.save(connection, [after])
+        if after.failure_code != FailureCode.SOURCE_MISSING:
+            await absences.found(connection, after.id)
         answered = await requests.end(connection, task.id, after.status.value, after.failure_code)
         event = status_changed(
             before,
@@ -291,6 +306,7 @@ class PreviewWorkshop:
     async def tidy(self, connection: AsyncConnection) -> None:
         """Give orphans a job, and deleted previews their purge and their tombstone."""
         await connection.execute(_ORPHANS)
+        metrics.ABSENCES_HELD.set(await absences.tidy(connection, self._settings.flood_limits()))
         await purging.enqueue(
             connection, age=float(self._settings.purge_after), per_minute=self._settings.purges_per_minute
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from rushes_schemas import FailureCode, is_transient
 
@@ -56,12 +57,20 @@ class RetryPolicy:
     confirm_absence_after: timedelta
 
 
+class CountsAs(Enum):
+    """What an attempt costs a job that goes back to the queue."""
+
+    TRY = auto()
+    LOOK = auto()
+    NOTHING = auto()
+
+
 @dataclass(frozen=True)
 class TryAgain:
     """The job goes back to the queue."""
 
     wait: timedelta
-    counts_as_look: bool = False
+    counts_as: CountsAs = CountsAs.TRY
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ def after_failure(
     requested_at: datetime,
     now: datetime,
     policy: RetryPolicy,
+    store_back_in: timedelta | None = None,
     jitter: float | None = None,
 ) -> TryAgain | End:
     """What becomes of a job whose attempt failed.
@@ -84,12 +94,16 @@ def after_failure(
     Args:
         tries: attempts that failed transiently before this one.
         looks: times that the source was seen absent before this one.
+        store_back_in: it failed because a store is down: the time until that is looked at again. Such an attempt counts
+            for nothing, and an outage may outlast the age at which jobs are given up.
         jitter: 0 to 1, shortens the wait by up to a half so that jobs do not come back all at once.
     """
     if code is FailureCode.SOURCE_MISSING:
-        return End() if looks >= 1 else TryAgain(policy.confirm_absence_after, counts_as_look=True)
+        return End() if looks >= 1 else TryAgain(policy.confirm_absence_after, CountsAs.LOOK)
+    share = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, guards nothing
+    if store_back_in is not None:
+        return TryAgain(store_back_in + policy.first_wait * (1 - share / 2), CountsAs.NOTHING)
     if not is_transient(code) or tries + 1 >= policy.limit or now - requested_at >= policy.age:
         return End()
     wait = min(policy.longest_wait, policy.first_wait * 2 ** min(tries, 30))
-    share = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, guards nothing
     return TryAgain(wait * (1 - share / 2))

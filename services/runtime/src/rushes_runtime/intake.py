@@ -114,22 +114,24 @@ class Intake:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take records in until `stop`. Brokers and databases that are away are waited for."""
-        while not stop.is_set():
-            consumer = make_consumer(self._kafka, self._group)
-            try:
-                await consumer.start()
-                consumer.subscribe(list(self._contracts), listener=_Rebalances(self._group))
-                self._health.waiting_for.pop(self._name, None)
-                await self._consume(consumer, stop)
-            except KafkaError as error:
-                self._health.waiting_for[self._name] = f"Kafka: {error!r}"
-                log.warning("kafka_away", group=self._group, error=repr(error))
-                self._beat()
-                await wait_or_stop(stop, 2)
-            finally:
-                with suppress(KafkaError):
-                    await consumer.stop()
-        self._health.ended(self._name)
+        try:
+            while not stop.is_set():
+                consumer = make_consumer(self._kafka, self._group)
+                try:
+                    await consumer.start()
+                    consumer.subscribe(list(self._contracts), listener=_Rebalances(self._group))
+                    self._health.waiting_for.pop(self._name, None)
+                    await self._consume(consumer, stop)
+                except KafkaError as error:
+                    self._health.waiting_for[self._name] = f"Kafka: {error!r}"
+                    log.warning("kafka_away", group=self._group, error=repr(error))
+                    self._beat()
+                    await wait_or_stop(stop, 2)
+                finally:
+                    with suppress(KafkaError):
+                        await consumer.stop()
+        finally:
+            self._health.ended(self._name)
 
     def _beat(self) -> None:
         self._health.beat(self._name, within=self._kafka.max_poll_interval)

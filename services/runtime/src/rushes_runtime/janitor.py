@@ -19,7 +19,7 @@ from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.health import Health
 from rushes_runtime.leases import RoleLease
-from rushes_runtime.ledger import Task
+from rushes_runtime.ledger import Outcome, Task
 from rushes_runtime.waiting import wait_or_stop
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,11 @@ _PRUNE: Final = (
     "DELETE FROM outbox WHERE sent_at < now() - make_interval(secs => :age) RETURNING 1",
     "DELETE FROM task WHERE ended_at < now() - make_interval(secs => :age) RETURNING 1",
 )
+_PRUNE_ATTEMPTS: Final = """
+    DELETE FROM attempt WHERE fence IN (
+        SELECT fence FROM attempt WHERE ended_at < now() - make_interval(secs => :age) LIMIT :rows)
+    RETURNING 1"""
+_BATCH: Final = 10_000
 _OUTBOX: Final = """
     SELECT count(*) AS pending, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS oldest
     FROM outbox WHERE sent_at IS NULL"""
@@ -69,6 +74,7 @@ class Janitor:
         task_lease: float,
         loss_limit: int,
         retention: float,
+        audit_retention: float,
         health: Health,
     ) -> None:
         self._database = database
@@ -78,6 +84,7 @@ class Janitor:
         self._task_lease = timedelta(seconds=task_lease)
         self._loss_limit = loss_limit
         self._retention = retention
+        self._audit_retention = audit_retention
         self._health = health
         self._leads = False
         self._looked_at: datetime | None = None  # these two by the database's clock
@@ -93,9 +100,9 @@ class Janitor:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            self._health.ended("janitor")
         with suppress(Exception):  # the lease ends by itself
             await self._role.give_back()
-        self._health.ended("janitor")
 
     async def _repeat(self, round_: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -117,6 +124,8 @@ class Janitor:
         if time.monotonic() >= self._prune_from:
             for statement in _PRUNE:
                 await self._database.fetch(statement, age=float(self._retention))
+            while len(await self._database.fetch(_PRUNE_ATTEMPTS, age=self._audit_retention, rows=_BATCH)) == _BATCH:
+                pass
             self._prune_from = time.monotonic() + _PRUNE_EVERY
 
     async def _expire(self) -> None:
@@ -154,7 +163,8 @@ class Janitor:
     async def _requeue_or_end(self, connection: AsyncConnection, task: Task) -> None:
         message = f"lost its worker {task.losses + 1} times"
         if task.losses + 1 >= self._loss_limit:
-            if await ledger.end(connection, task, code=FailureCode.POISON, message=message):
+            poison = FailureCode.POISON
+            if await ledger.end(connection, task, code=poison, message=message, outcome=Outcome.LOST):
                 log.error("task_poison", subject=task.subject, losses=task.losses + 1)
                 failure = AttemptFailedError(FailureCode.POISON, message)
                 await self._subjects.failed(connection, task, failure)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime.database import Database
+from rushes_runtime.usage import Usage
 
 # Joining: at most one task of a subject waits. A new request moves it forward, never back.
 ENQUEUE: Final = text("""
@@ -55,10 +57,13 @@ COME_BACK: Final = text("""
 # that reads and sorts the whole queue.
 _NO_TWIN: Final = """
     (SELECT true FROM task AS other WHERE other.subject = next.subject AND other.state = 'running') IS NULL"""
-_LOST: Final = f"state = 'queued' AND NOT deferred AND losses > 0 AND available_at <= now() AND {_NO_TWIN}"
+_CAN_BE_CLAIMED: Final = f"""
+    state = 'queued' AND NOT deferred AND available_at <= now()
+    AND subject NOT LIKE ALL (CAST(:left_out AS text[])) AND {_NO_TWIN}"""
+_LOST: Final = f"losses > 0 AND {_CAN_BE_CLAIMED}"
 
 # Claiming: lowest rank first, without waiting for other claimers. Each claim takes the next fence. Should two claimers
-# meet on one subject, the unique index lets one through.
+# meet on one subject, the unique index lets one through. Subjects whose store is down are passed over.
 _CLAIM: Final = """
     UPDATE task SET state = 'running', worker = :worker, fence = nextval('fence'),
         lease_until = now() + make_interval(secs => :lease), started_at = now(), progress = NULL
@@ -70,7 +75,7 @@ CLAIM: Final = text(
     _CLAIM.format(
         next=f"""
         SELECT id FROM task AS next
-        WHERE state = 'queued' AND NOT deferred AND losses = 0 AND available_at <= now() AND {_NO_TWIN}
+        WHERE losses = 0 AND {_CAN_BE_CLAIMED}
           AND rank <= coalesce((SELECT rank FROM task AS next WHERE {_LOST} ORDER BY rank LIMIT 1), 'infinity')
         ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - nothing but this module's own words
     )
@@ -87,20 +92,33 @@ RENEW: Final = text("""
     WHERE task.id = mine.id AND task.fence = mine.fence AND task.state = 'running'
     RETURNING task.id""")
 
+# An attempt ends where its task ends or goes back, and by the same statement: none is missing in the history.
+_HELD_BEFORE: Final = """
+    WITH held AS (SELECT id AS held_id, worker AS held_by, tries + looks + losses + 1 AS number
+                  FROM task WHERE id = :id AND fence = :fence AND state = 'running' FOR UPDATE),
+    ended AS ("""
+_AND_TELL: Final = """
+        RETURNING task.*, held.*),
+    told AS (
+        INSERT INTO attempt (fence, task_id, subject, number, lane, worker, started_at, ended_at, outcome, code,
+                             cpu_seconds, peak_memory)
+        SELECT fence, id, subject, number, lane, held_by, started_at, now(), CAST(:outcome AS text),
+            CAST(:code AS text), CAST(:cpu_seconds AS double precision), CAST(:peak_memory AS bigint)
+        FROM ended)
+    SELECT id FROM ended"""
+
 # Ending: once, by the holder of the fence. No row back means fenced off.
-END: Final = text("""
-    UPDATE task SET state = :state, ended_at = now(), lease_until = NULL,
-        failure_code = :code, failure_message = :message
-    WHERE id = :id AND fence = :fence AND state = 'running'
-    RETURNING id""")
+END: Final = text(f"""{_HELD_BEFORE}
+        UPDATE task SET state = :state, ended_at = now(), lease_until = NULL,
+            failure_code = CAST(:code AS text), failure_message = :message
+        FROM held WHERE id = held_id{_AND_TELL}""")  # noqa: S608 - all of it is this module's own
 
 # Back to the queue, by the holder of the fence (or by the janitor, for a lease that is over).
-REQUEUE: Final = text("""
-    UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait), deferred = :wait > 0,
-        tries = tries + :tries, looks = looks + :looks, losses = losses + :losses,
-        worker = NULL, lease_until = NULL, progress = NULL, failure_code = :code, failure_message = :message
-    WHERE id = :id AND fence = :fence AND state = 'running'
-    RETURNING id""")
+REQUEUE: Final = text(f"""{_HELD_BEFORE}
+        UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait), deferred = :wait > 0,
+            tries = tries + :tries, looks = looks + :looks, losses = losses + :losses, worker = NULL,
+            lease_until = NULL, progress = NULL, failure_code = CAST(:code AS text), failure_message = :message
+        FROM held WHERE id = held_id{_AND_TELL}""")  # noqa: S608 - all of it is this module's own
 
 WAITING: Final = text("SELECT id FROM task WHERE subject = :subject AND state = 'queued'")
 
@@ -202,14 +220,17 @@ async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict
     return {row.subject: row.id for row in result}
 
 
-async def claim(connection: AsyncConnection, worker: str, lease: float, *, idle: bool) -> Task | None:
+async def claim(
+    connection: AsyncConnection, worker: str, lease: float, *, idle: bool, left_out: Sequence[str] = ()
+) -> Task | None:
     """The next task, now this worker's, or None.
 
     Args:
         idle: this process runs nothing else.
+        left_out: how subjects begin that are passed over.
     """
     await connection.execute(COME_BACK)
-    values = {"worker": worker, "lease": float(lease)}
+    values = {"worker": worker, "lease": float(lease), "left_out": [f"{each}%" for each in left_out]}
     try:
         async with connection.begin_nested():
             row = (await connection.execute(CLAIM, values)).mappings().one_or_none()
@@ -229,15 +250,46 @@ async def renew(
     return {row.id for row in result}
 
 
+class Outcome(StrEnum):
+    """What became of an attempt; it stands in the history."""
+
+    DONE = "done"
+    FAILED = "failed"
+    TRIED_AGAIN = "tried again"
+    ABSENT_ONCE = "absent once"
+    POSTPONED = "postponed"  # a store is down, or a flood of absences: it counts for nothing
+    HANDED_BACK = "handed back"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+
 async def end(
-    connection: AsyncConnection, task: Task, *, code: FailureCode | None = None, message: str | None = None
+    connection: AsyncConnection,
+    task: Task,
+    *,
+    code: FailureCode | None = None,
+    message: str | None = None,
+    outcome: Outcome | None = None,
+    usage: Usage | None = None,
 ) -> bool:
-    """End a task as done, or with a code as failed. False: this worker was fenced off."""
+    """End a task as done, or with a code as failed. False: this worker was fenced off.
+
+    Args:
+        outcome: of the attempt, if it is not the task's own.
+    """
     state = "failed" if code else "done"
-    result = await connection.execute(
-        END, {"id": task.id, "fence": task.fence, "state": state, "code": code, "message": message}
-    )
+    values = {"id": task.id, "fence": task.fence, "state": state, "code": code, "message": message}
+    told = _told(outcome or (Outcome.FAILED if code else Outcome.DONE), usage)
+    result = await connection.execute(END, {**values, **told})
     return result.one_or_none() is not None
+
+
+def _told(outcome: Outcome, usage: Usage | None) -> dict[str, Any]:
+    return {
+        "outcome": outcome.value,
+        "cpu_seconds": usage.cpu_seconds if usage else None,
+        "peak_memory": usage.peak_memory if usage else None,
+    }
 
 
 @dataclass(frozen=True)
@@ -263,11 +315,13 @@ async def requeue(
     losses: int = 0,
     code: FailureCode | None = None,
     message: str | None = None,
+    usage: Usage | None = None,
 ) -> Requeued:
     """Put a running task back into the queue, to be claimed after `wait`.
 
     If a newer task of the subject waits already, this one ends and that one does the work.
     """
+    outcome = _outcome_of(tries=tries, looks=looks, losses=losses, code=code)
     values = {
         "id": task.id,
         "fence": task.fence,
@@ -277,6 +331,7 @@ async def requeue(
         "losses": losses,
         "code": code,
         "message": message,
+        **_told(outcome, usage),
     }
     try:
         async with connection.begin_nested():
@@ -284,8 +339,19 @@ async def requeue(
             return Requeued(result.one_or_none() is not None)
     except IntegrityError:
         found = await waiting(connection, task.subject)
-        held = await end(connection, task, code=code or FailureCode.WORKER_LOST, message=message)
+        code = code or FailureCode.WORKER_LOST
+        held = await end(connection, task, code=code, message=message, outcome=outcome, usage=usage)
         return Requeued(held, found)
+
+
+def _outcome_of(*, tries: int, looks: int, losses: int, code: FailureCode | None) -> Outcome:
+    if losses:
+        return Outcome.LOST
+    if looks:
+        return Outcome.ABSENT_ONCE
+    if tries:
+        return Outcome.TRIED_AGAIN
+    return Outcome.POSTPONED if code else Outcome.HANDED_BACK
 
 
 async def waiting(connection: AsyncConnection, subject: str) -> UUID | None:
@@ -311,6 +377,12 @@ async def expired(connection: AsyncConnection, limit: int = 100) -> list[Task]:
 async def still_expired(connection: AsyncConnection, task: Task) -> bool:
     """Whether a task's lease is over, locking the task."""
     result = await connection.execute(STILL_EXPIRED, {"id": task.id, "fence": task.fence})
+    return result.one_or_none() is not None
+
+
+async def still_held(connection: AsyncConnection, task: Task) -> bool:
+    """Whether this attempt still holds its task, which stays so while the subject's lock is held."""
+    result = await connection.execute(text(HELD), {"id": task.id, "fence": task.fence})
     return result.one_or_none() is not None
 
 

@@ -32,3 +32,9 @@ STORE_OPERATIONS = Counter(
     "Calls of object stores, by operation and outcome.",
     ["operation", "outcome"],
 )
+STORE_CIRCUIT_OPEN = Gauge(
+    "rushes_store_circuit_open", "1 while this process begins no job that needs the store, for it is down.", ["store"]
+)
+STORE_PROBES = Counter(
+    "rushes_store_probes_total", "Probes of stores that were down, by outcome.", ["store", "outcome"]
+)

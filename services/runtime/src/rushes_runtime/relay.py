@@ -62,22 +62,26 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until `stop`, and then until the outbox is empty; stand by while another process relays."""
-        while not stop.is_set():
-            self._beat()
-            try:
-                if await self._lease.hold():
-                    await self._lead(stop)
-            except KafkaError as error:
-                # ProducerFenced too: another process took over, or our own successor producer will.
-                log.warning("relay_lost_producer", error=repr(error))
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                log.warning("relay_waits_for_database", error=repr(error)[:500])
-            await wait_or_stop(stop, self._poll_interval)
-        with suppress(Exception):  # the lease ends by itself
-            await self._lease.give_back()
-        self._health.ended("relay")
+        try:
+            stopping = False
+            while not stopping:
+                stopping = stop.is_set()  # one more look after `stop`: the drain may have written while we stood by
+                self._beat()
+                try:
+                    if await self._lease.hold():
+                        await self._lead(stop)
+                except KafkaError as error:
+                    # ProducerFenced too: another process took over, or our own successor producer will.
+                    log.warning("relay_lost_producer", error=repr(error))
+                except Exception as error:
+                    if not is_away(error):
+                        raise
+                    log.warning("relay_waits_for_database", error=repr(error)[:500])
+                await wait_or_stop(stop, self._poll_interval)
+            with suppress(Exception):  # the lease ends by itself
+                await self._lease.give_back()
+        finally:
+            self._health.ended("relay")
 
     def _beat(self) -> None:
         self._health.beat("relay", within=120)

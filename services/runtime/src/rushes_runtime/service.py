@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -24,6 +25,7 @@ from rushes_runtime.waiting import wait_or_stop
 log = structlog.get_logger(__name__)
 
 _LOOK_AGAIN: Final = 2.0
+_LAST_WAIT: Final = 2.0  # seconds that what runs gets to let go (and to end its children) after a second signal
 
 
 class Role(Protocol):
@@ -32,6 +34,22 @@ class Role(Protocol):
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`."""
         ...
+
+
+class Signals:
+    """SIGTERM and SIGINT: the first asks to stop, the second to exit at once."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        self.number = 0
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._came, number)
+
+    def _came(self, number: int) -> None:
+        self.number = number
+        (self.second if self.first.is_set() else self.first).set()
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,10 @@ async def run_service(
     The order of a shutdown: not ready any more; the front roles (intake, worker) stop taking in and drain;
     then the back roles (relay, janitor), so that what the drain wrote is still sent.
 
+    A second signal ends the process at once with code 128 + its number, as shells give it: what runs is cancelled, so
+    that no ffmpeg stays. Nothing is lost by it: jobs wait for the end of their leases, records in the outbox for the
+    next relay, events that were not taken in for the next consumer.
+
     Args:
         operations: host and port of the operations server.
         routes: what it serves beside metrics and probes.
@@ -82,17 +104,35 @@ async def run_service(
     Raises:
         StartRefusedError: a need is there, and must not be worked with.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals = Signals()
     async with serve_operations(health, *operations, routes) as address:
         log.info("operations_served", address=address)
-        for need in needs:
-            await _wait_for(need, health, stop)
-        if stop.is_set():
-            return 0
-        return await _run_roles(health, front, back, stop)
+        running = asyncio.create_task(_run(health, needs, front, back, signals.first))
+        second = asyncio.create_task(signals.second.wait())
+        await asyncio.wait([running, second], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            await _exit_at_once(128 + signals.number)
+        second.cancel()
+        return await running
+
+
+async def _exit_at_once(code: int) -> None:
+    log.warning("exits_at_once", code=code)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others, timeout=_LAST_WAIT)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # waits for no thread
+
+
+async def _run(
+    health: Health, needs: Sequence[Need], front: Sequence[Role], back: Sequence[Role], signalled: asyncio.Event
+) -> int:
+    for need in needs:
+        await _wait_for(need, health, signalled)
+    return 0 if signalled.is_set() else await _run_roles(health, front, back, signalled)
 
 
 async def _wait_for(need: Need, health: Health, stop: asyncio.Event) -> None:
@@ -112,22 +152,22 @@ async def _wait_for(need: Need, health: Health, stop: asyncio.Event) -> None:
             return
 
 
-async def _run_roles(health: Health, front: Sequence[Role], back: Sequence[Role], stop: asyncio.Event) -> int:
+async def _run_roles(health: Health, front: Sequence[Role], back: Sequence[Role], signalled: asyncio.Event) -> int:
     spare_the_garbage_collector()
-    stop_back = asyncio.Event()
+    stop, stop_back = asyncio.Event(), asyncio.Event()
     front_tasks = [asyncio.create_task(role.run(stop)) for role in front]
     back_tasks = [asyncio.create_task(role.run(stop_back)) for role in back]
     health.started = True
     log.info("started")
-    signalled = asyncio.create_task(stop.wait())
-    await asyncio.wait([signalled, *front_tasks, *back_tasks], return_when=asyncio.FIRST_COMPLETED)
+    asked = asyncio.create_task(signalled.wait())
+    await asyncio.wait([asked, *front_tasks, *back_tasks], return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
     health.draining = True
-    log.info("stopping", signalled=stop.is_set())
+    log.info("stopping", signalled=signalled.is_set())
     stop.set()
     results = await asyncio.gather(*front_tasks, return_exceptions=True)
     stop_back.set()
     results += await asyncio.gather(*back_tasks, return_exceptions=True)
-    await signalled
     failures = [result for result in results if isinstance(result, BaseException)]
     for failure in failures:
         log.error("role_failed", error=repr(failure), exc_info=failure)

@@ -149,11 +149,20 @@ class RuntimeSettings(KafkaClientSettings, DatabaseClientSettings):
     retry_age: Seconds = Field(86_400, description="Seconds after its request that a job is still tried again.")
     retry_first_wait: Seconds = Field(5, description="Seconds before the second attempt; doubles each time.")
     retry_longest_wait: Seconds = Field(900, description="Seconds between two attempts, at most.")
+    store_failures: Annotated[int, Field(ge=1, le=100)] = Field(
+        3, description="Attempts in a row that find a store down before a worker begins no more that need it."
+    )
+    store_failures_within: Seconds = Field(60, description="Seconds that they must lie within.")
+    store_probe_first_wait: Seconds = Field(
+        5, description="Seconds before a store that is down is probed; doubles each time."
+    )
+    store_probe_longest_wait: Seconds = Field(120, description="Seconds between two probes, at most.")
     loss_limit: Annotated[int, Field(ge=1, le=100)] = Field(
         3, description="Workers that a job may lose before it counts as poison."
     )
     janitor_interval: Seconds = Field(5, description="Seconds between the janitor's rounds.")
     retention: Seconds = Field(2_592_000, description="Seconds that inbox, sent outbox and ended jobs are kept.")
+    audit_retention: Seconds = Field(7_776_000, description="Seconds that the history of attempts is kept.")
 
     @model_validator(mode="after")
     def _lease_outlives_rounds(self) -> RuntimeSettings:

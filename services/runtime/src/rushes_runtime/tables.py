@@ -7,6 +7,27 @@ from __future__ import annotations
 
 from typing import Final
 
+# Added after the first migration. One row for each attempt that has ended; its fence is its own.
+ATTEMPT_TABLE: Final = (
+    """
+    CREATE TABLE attempt (
+        fence bigint PRIMARY KEY,
+        task_id uuid NOT NULL,
+        subject text NOT NULL,
+        number integer NOT NULL,
+        lane text NOT NULL,
+        worker text,
+        started_at timestamptz,
+        ended_at timestamptz NOT NULL,
+        outcome text NOT NULL,
+        code text,
+        cpu_seconds double precision,
+        peak_memory bigint
+    )""",
+    "CREATE INDEX attempt_subject ON attempt (subject, fence)",
+    "CREATE INDEX attempt_ended_at ON attempt USING brin (ended_at)",
+)
+
 RUNTIME_TABLES: Final = (
     """
     CREATE TABLE instance (

@@ -7,8 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from aiohttp import web
-from rushes_schemas.outputs import BUCKETS
 
+from rushes_runtime.breaker import BreakerPolicy
+from rushes_runtime.circuits import Circuits, NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.failures import RetryPolicy
 from rushes_runtime.health import Health
@@ -19,7 +20,6 @@ from rushes_runtime.migrations import check_schema
 from rushes_runtime.relay import Relay
 from rushes_runtime.service import Need, Role, process_name, run_service
 from rushes_runtime.settings import RuntimeSettings
-from rushes_runtime.store import Store, prove_whole
 from rushes_runtime.waiting import Hint
 from rushes_runtime.worker import Result, Worker, WorkerLimits, Workshop
 
@@ -49,8 +49,20 @@ def make_janitor(settings: RuntimeSettings, database: Database, subjects: Subjec
         task_lease=settings.lease,
         loss_limit=settings.loss_limit,
         retention=settings.retention,
+        audit_retention=float(settings.audit_retention),
         health=health,
     )
+
+
+def make_circuits(settings: RuntimeSettings, stores: Sequence[NeededStore]) -> Circuits:
+    """What a worker of the service knows of its stores."""
+    policy = BreakerPolicy(
+        failures=settings.store_failures,
+        window=settings.store_failures_within,
+        first_wait=settings.store_probe_first_wait,
+        longest_wait=settings.store_probe_longest_wait,
+    )
+    return Circuits(stores, settings.instance, policy)
 
 
 def make_worker(
@@ -59,6 +71,7 @@ def make_worker(
     workshop: Workshop[Result],
     health: Health,
     *,
+    circuits: Circuits,
     confirm_absence_after: float,
     ended: Hint,
 ) -> Worker[Result]:
@@ -85,6 +98,7 @@ def make_worker(
         ),
         scratch=settings.scratch,
         health=health,
+        circuits=circuits,
         ended=ended,
     )
 
@@ -96,7 +110,7 @@ async def run_roles(
     *,
     database: Database,
     migrations: Path,
-    stores: Sequence[Store],
+    stores: Sequence[NeededStore],
     workshop: Workshop[Result],
     make_intakes: Callable[[Health, Callable[[], None]], Sequence[Intake]],
     confirm_absence_after: float,
@@ -105,7 +119,7 @@ async def run_roles(
     """Run the chosen roles of a service until a signal; the exit code.
 
     Args:
-        stores: what a worker needs to be whole before it starts.
+        stores: what a worker's jobs need; those that all need must be whole before it starts.
         make_intakes: makes the intakes, given what each calls after a batch, to wake workers and relay.
         routes: what the operations server serves beside metrics and probes.
 
@@ -113,11 +127,6 @@ async def run_roles(
         InstanceMismatchError: the database or a store belongs to another instance.
     """
     health = Health()
-
-    async def stores_are_whole() -> None:
-        for store in stores:
-            for bucket in BUCKETS:
-                await prove_whole(store, bucket, settings.instance)
 
     needs = [Need("PostgreSQL", lambda: check_schema(database, migrations, settings.instance))]
     front: list[Role] = []
@@ -130,12 +139,14 @@ async def run_roles(
             hint.give()
 
     if "worker" in roles:
-        needs.append(Need("the stores" if len(stores) > 1 else "the store", stores_are_whole))
+        circuits = make_circuits(settings, stores)
+        needs.append(Need("the store", circuits.first_look))
         worker = make_worker(
             settings.model_copy(update={"scratch": settings.scratch / process_name()}),
             database,
             workshop,
             health,
+            circuits=circuits,
             confirm_absence_after=confirm_absence_after,
             ended=relay.hint,
         )

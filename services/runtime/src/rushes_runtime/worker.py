@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -17,16 +17,19 @@ from rushes_schemas import FailureCode
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime import ledger, metrics
+from rushes_runtime.circuits import Circuits
 from rushes_runtime.database import Database, is_away
-from rushes_runtime.failures import AttemptFailedError, End, RetryPolicy, TryAgain, after_failure
+from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
 from rushes_runtime.ledger import Task
+from rushes_runtime.usage import USAGE, Usage
 from rushes_runtime.waiting import Hint
 
 log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
+_STORE_FAILURES: Final = {FailureCode.STORAGE_UNAVAILABLE, FailureCode.STORAGE_DENIED}
 _RESULT_WAIT: Final = 2.0  # seconds between tries to write a result while the database is away
 
 
@@ -69,6 +72,14 @@ class Workshop(Subjects, Protocol[Result]):
         """
         ...
 
+    async def doubts(self, connection: AsyncConnection, task: Task, *, ends: bool) -> bool:
+        """The source was seen absent: whether nothing may follow from it yet, so that the job waits and looks again.
+
+        Args:
+            ends: it was seen for the last time, and the task would end.
+        """
+        ...
+
     async def succeeded(self, connection: AsyncConnection, task: Task, result: Result) -> None:
         """The task has ended as done: write the transition and its event."""
         ...
@@ -78,9 +89,12 @@ class Workshop(Subjects, Protocol[Result]):
 class _Attempt:
     task: Task
     progress: Progress
+    began: float = field(default_factory=time.monotonic)
+    usage: Usage = field(default_factory=Usage)
     work: asyncio.Task[Any] | None = None
     reason: FailureCode | None = None  # why the watchdog cancelled it
     fenced: bool = False
+    store_back_in: timedelta | None = None  # it failed because a store is down: when that is looked at again
     concluding: bool = False  # nothing is left to be watched; what came out waits for the database
 
 
@@ -110,6 +124,7 @@ class Worker(Generic[Result]):
         retries: RetryPolicy,
         scratch: Path,
         health: Health,
+        circuits: Circuits,
         ended: Hint,
     ) -> None:
         """
@@ -123,6 +138,7 @@ class Worker(Generic[Result]):
         self._retries = retries
         self._scratch = scratch
         self._health = health
+        self._circuits = circuits
         self._ended = ended
         self._running: dict[UUID, _Attempt] = {}
         self.hint = Hint()
@@ -133,25 +149,34 @@ class Worker(Generic[Result]):
         # What a process of the same name left behind when it died.
         await asyncio.to_thread(shutil.rmtree, self._scratch, True)
         self._scratch.mkdir(parents=True)
-        timer = asyncio.create_task(self._keep_alive())
+        loops = [
+            asyncio.create_task(each) for each in (self._keep_alive(), self._circuits.keep_probing(self.hint.give))
+        ]
         try:
             while not stop.is_set():
                 self._health.beat("worker", within=120)
                 if not await self._fill():
                     await self.hint.wait(stop, self._limits.poll_interval)
+            self._health.ended("worker")  # it claims no more; the renewals have a pulse of their own
             await self._drain()
         finally:
-            timer.cancel()
-            await asyncio.gather(timer, return_exceptions=True)
-        self._health.ended("worker")
+            self._health.ended("worker")
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
 
     async def _fill(self) -> bool:
         """Claim one task if a slot is free; whether one was claimed."""
         if len(self._running) >= self._limits.slots or any(attempt.task.losses for attempt in self._running.values()):
             return False
+        left_out = self._circuits.left_out()
+        if "" in left_out:
+            return False
         try:
             async with self._database.begin() as connection:
-                task = await ledger.claim(connection, self._name, self._limits.lease, idle=not self._running)
+                task = await ledger.claim(
+                    connection, self._name, self._limits.lease, idle=not self._running, left_out=left_out
+                )
         except Exception as error:
             if not is_away(error):
                 raise
@@ -167,14 +192,14 @@ class Worker(Generic[Result]):
 
     async def _work(self, attempt: _Attempt) -> None:
         task = attempt.task
-        began = time.monotonic()
         scratch = self._scratch / f"{task.id}-{task.fence}"
+        USAGE.set(attempt.usage)
         with structlog.contextvars.bound_contextvars(subject=task.subject, attempt=task.attempt, fence=task.fence):
             try:
                 log.info("attempt_started", lane=task.lane)
                 outcome = await self._outcome(attempt, scratch)
                 attempt.concluding = True
-                took = time.monotonic() - began
+                took = time.monotonic() - attempt.began
                 if isinstance(outcome, AttemptFailedError):
                     label, code = "failed", outcome.code.value
                     log.warning("attempt_failed", code=code, message=outcome.message, seconds=round(took, 3))
@@ -183,6 +208,7 @@ class Worker(Generic[Result]):
                     log.info("attempt_done", seconds=round(took, 3))
                 metrics.ATTEMPTS.labels(label, code).inc()
                 metrics.ATTEMPT_SECONDS.labels(label).observe(took)
+                attempt.store_back_in = await self._store_back_in(task, outcome)
                 await self._conclude(attempt, outcome)
             except asyncio.CancelledError:
                 log.info("attempt_given_up", fenced=attempt.fenced)
@@ -213,6 +239,13 @@ class Worker(Generic[Result]):
             log.exception("attempt_broke")
             return AttemptFailedError(FailureCode.INTERNAL, f"{type(error).__name__}: {error}"[:500])
 
+    async def _store_back_in(self, task: Task, outcome: Result | AttemptFailedError) -> timedelta | None:
+        """If an attempt failed because a store is down: the time until that is looked at again."""
+        if not (isinstance(outcome, AttemptFailedError) and outcome.code in _STORE_FAILURES):
+            return None
+        seconds = await self._circuits.store_is_back_in(task.subject)
+        return None if seconds is None else timedelta(seconds=seconds)
+
     async def _conclude(self, attempt: _Attempt, outcome: Result | AttemptFailedError) -> None:
         """Write what came out, waiting for a database that is away: the fence tells whether it counts."""
         while True:
@@ -233,7 +266,7 @@ class Worker(Generic[Result]):
         task = attempt.task
         await self._workshop.lock(connection, task.subject)
         if not isinstance(outcome, AttemptFailedError):
-            if await ledger.end(connection, task):
+            if await ledger.end(connection, task, usage=attempt.usage):
                 await self._workshop.succeeded(connection, task, outcome)
             else:
                 log.warning("fenced_off")
@@ -245,22 +278,27 @@ class Worker(Generic[Result]):
             requested_at=task.created_at,
             now=datetime.now(UTC),
             policy=self._retries,
+            store_back_in=attempt.store_back_in,
         )
+        missing = outcome.code is FailureCode.SOURCE_MISSING
+        if missing and await self._workshop.doubts(connection, task, ends=isinstance(decision, End)):
+            decision = TryAgain(self._retries.confirm_absence_after, CountsAs.NOTHING)
         match decision:
             case End():
-                if await ledger.end(connection, task, code=outcome.code, message=outcome.message):
+                if await ledger.end(connection, task, code=outcome.code, message=outcome.message, usage=attempt.usage):
                     await self._workshop.failed(connection, task, outcome)
                 else:
                     log.warning("fenced_off")
-            case TryAgain(wait, counts_as_look):
+            case TryAgain(wait, counts_as):
                 requeued = await ledger.requeue(
                     connection,
                     task,
                     wait=wait,
-                    tries=0 if counts_as_look else 1,
-                    looks=1 if counts_as_look else 0,
+                    tries=int(counts_as is CountsAs.TRY),
+                    looks=int(counts_as is CountsAs.LOOK),
                     code=outcome.code,
                     message=outcome.message,
+                    usage=attempt.usage,
                 )
                 if requeued.joined:
                     await self._workshop.joined(connection, task, requeued.joined)
@@ -268,38 +306,42 @@ class Worker(Generic[Result]):
 
     async def _keep_alive(self) -> None:
         """Renew leases and store progress by timer; end attempts that are fenced off, silent or too long."""
-        started: dict[UUID, float] = {}
-        while True:
-            await asyncio.sleep(self._limits.heartbeat)
-            attempts = list(self._running.values())
-            started = {a.task.id: started.get(a.task.id, time.monotonic()) for a in attempts}
-            for attempt in attempts:
-                self._watch(attempt, started[attempt.task.id])
-            metrics.SCRATCH_FREE.set(shutil.disk_usage(self._scratch).free)
-            if not attempts:
-                continue
-            held: list[tuple[Task, Mapping[str, Any] | None]] = [
-                (attempt.task, attempt.progress.snapshot()) for attempt in attempts
-            ]
-            try:
-                # A connection that a firewall forgot answers never; the next one may.
-                async with asyncio.timeout(self._limits.lease / 3), self._database.begin() as connection:
-                    ours = await ledger.renew(connection, held, self._limits.lease)
-            except Exception as error:  # a lease not renewed is found by the janitor; the loop must go on
-                log.warning("renewal_failed", error=repr(error)[:500])
-                continue
-            for attempt in attempts:
-                if attempt.task.id not in ours and attempt.task.id in self._running and attempt.work:
-                    attempt.fenced = True
-                    attempt.work.cancel()
+        try:
+            while True:
+                self._health.beat("leases", within=max(120, 4 * self._limits.heartbeat))
+                await asyncio.sleep(self._limits.heartbeat)
+                attempts = list(self._running.values())
+                for attempt in attempts:
+                    self._watch(attempt)
+                metrics.SCRATCH_FREE.set(shutil.disk_usage(self._scratch).free)
+                if attempts:
+                    await self._renew(attempts)
+        finally:
+            self._health.ended("leases")
 
-    def _watch(self, attempt: _Attempt, started: float) -> None:
+    async def _renew(self, attempts: Sequence[_Attempt]) -> None:
+        held: list[tuple[Task, Mapping[str, Any] | None]] = [
+            (attempt.task, attempt.progress.snapshot()) for attempt in attempts
+        ]
+        try:
+            # A connection that a firewall forgot answers never; the next one may.
+            async with asyncio.timeout(self._limits.lease / 3), self._database.begin() as connection:
+                ours = await ledger.renew(connection, held, self._limits.lease)
+        except Exception as error:  # a lease not renewed is found by the janitor; the loop must go on
+            log.warning("renewal_failed", error=repr(error)[:500])
+            return
+        for attempt in attempts:
+            if attempt.task.id not in ours and attempt.task.id in self._running and attempt.work:
+                attempt.fenced = True
+                attempt.work.cancel()
+
+    def _watch(self, attempt: _Attempt) -> None:
         now = time.monotonic()
         silent = now - attempt.progress.moved_at > self._limits.stall_timeout
         if (
             attempt.reason is None
             and not attempt.concluding
-            and (silent or now - started > self._limits.attempt_timeout)
+            and (silent or now - attempt.began > self._limits.attempt_timeout)
         ):
             attempt.reason = attempt.progress.stalls_as if silent else FailureCode.TIMEOUT
             if attempt.work:
@@ -316,19 +358,26 @@ class Worker(Generic[Result]):
         for attempt in late:
             if attempt.work:
                 attempt.work.cancel()
+        # At once, however long an attempt takes to let go (a store that hangs): its fence is over, so it can change
+        # nothing any more.
+        handed_back = await asyncio.gather(*(self._hand_back(attempt) for attempt in late), return_exceptions=True)
         await asyncio.gather(*works, return_exceptions=True)
-        for attempt in late:
-            try:
-                await self._hand_back(attempt.task)
-            except Exception as error:  # its lease will end by itself
-                if not is_away(error):
-                    raise
-                log.warning("not_handed_back", subject=attempt.task.subject, error=repr(error)[:500])
+        for result in handed_back:
+            if isinstance(result, BaseException):
+                raise result
 
-    async def _hand_back(self, task: Task) -> None:
-        async with self._database.begin() as connection:
-            await self._workshop.lock(connection, task.subject)
-            requeued = await ledger.requeue(connection, task)
-            if requeued.joined:
-                await self._workshop.joined(connection, task, requeued.joined)
-        log.info("handed_back", subject=task.subject)
+    async def _hand_back(self, attempt: _Attempt) -> None:
+        """Put a job back, its try not counted. While the database is away, its lease ends by itself."""
+        task = attempt.task
+        try:
+            async with self._database.begin() as connection:
+                await self._workshop.lock(connection, task.subject)
+                requeued = await ledger.requeue(connection, task, usage=attempt.usage)
+                if requeued.joined:
+                    await self._workshop.joined(connection, task, requeued.joined)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("not_handed_back", subject=task.subject, error=repr(error)[:500])
+        else:
+            log.info("handed_back", subject=task.subject, held=requeued.held)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+from rushes_runtime.circuits import NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
@@ -16,7 +17,7 @@ from rushes_runtime.wiring import run_roles
 from rushes_syncer.deciding import SyncRules
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
 from rushes_syncer.settings import SyncerSettings
-from rushes_syncer.sites import SCHEMA
+from rushes_syncer.sites import SCHEMA, subject_prefix
 from rushes_syncer.workshop import CopyWorkshop
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -65,7 +66,10 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
             roles,
             database=database,
             migrations=MIGRATIONS,
-            stores=[main, *stores.values()],
+            stores=[
+                NeededStore("main", main),
+                *(NeededStore(name, store, subject_prefix(name)) for name, store in stores.items()),
+            ],
             workshop=CopyWorkshop(database, main, stores, rules, settings.instance),
             make_intakes=make_intakes,
             confirm_absence_after=_CONFIRM_ABSENCE_AFTER,

@@ -51,7 +51,12 @@ class Held:
 
 def subject_of(site: str, preview_file_id: UUID) -> str:
     """The ledger's subject of a preview at a site."""
-    return f"{site}/{preview_file_id}"
+    return f"{subject_prefix(site)}{preview_file_id}"
+
+
+def subject_prefix(site: str) -> str:
+    """How the subjects of a site begin."""
+    return f"{site}/"
 
 
 def parse_subject(subject: str) -> tuple[str, UUID]:

@@ -97,6 +97,10 @@ class CopyWorkshop:
     async def joined(self, connection: AsyncConnection, task: Task, waiting: UUID) -> None:
         """Nothing hangs on the task."""
 
+    async def doubts(self, connection: AsyncConnection, task: Task, *, ends: bool) -> bool:
+        """Never: no copy ends with an absent source."""
+        return False
+
     async def succeeded(self, connection: AsyncConnection, task: Task, result: CopyResult) -> None:
         """Write down what the site holds now."""
         await sites.hold(connection, sites.parse_subject(task.subject)[0], result.copied)

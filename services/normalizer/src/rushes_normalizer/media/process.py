@@ -14,6 +14,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+from rushes_runtime.usage import USAGE
+
+from rushes_normalizer import metrics
+from rushes_normalizer.media.child import Child
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.sandbox.confinement import confined, policy_for
 from rushes_normalizer.media.sandbox.mechanisms import mechanisms
@@ -109,19 +113,9 @@ async def run(
     """
     bounds = Bounds(limits.max_memory_bytes, limits.max_output_bytes, limits.max_cpu_seconds)
     with confined(argv, policy_for(Path(argv[0]), reads, scratch), bounds, mechanisms()) as launch:
-        child = await asyncio.create_subprocess_exec(
-            *launch.command,
-            pass_fds=launch.descriptors,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_LIMIT,
-            cwd=scratch,
-            env=_ENVIRONMENT,
-            start_new_session=True,
+        child = await Child.start(
+            launch.command, descriptors=launch.descriptors, cwd=scratch, env=_ENVIRONMENT, line_limit=_LINE_LIMIT
         )
-    assert child.stdout is not None
-    assert child.stderr is not None
     log = ChildLog()
     reading_log = asyncio.create_task(_read_log(child.stderr, log))
     timeout = limits.timeout(duration)
@@ -138,9 +132,21 @@ async def run(
     except BaseException:
         await _kill(child, reading_log)
         raise
+    finally:
+        _account(Path(argv[0]).name, child)
     if returncode != 0:
         raise ChildError(returncode, log, limits)
     return log
+
+
+def _account(program: str, child: Child) -> None:
+    program = program.partition("-")[0]  # a wheel's ffmpeg has its platform in its name
+    metrics.CHILD_CPU.labels(program).inc(child.cpu_seconds)
+    if child.peak_memory is not None:
+        metrics.CHILD_MEMORY.labels(program).observe(child.peak_memory)
+    usage = USAGE.get()
+    if usage is not None:
+        usage.add(child.cpu_seconds, child.peak_memory)
 
 
 async def _read_log(stderr: asyncio.StreamReader, log: ChildLog) -> None:
@@ -156,13 +162,12 @@ async def _read_log(stderr: asyncio.StreamReader, log: ChildLog) -> None:
         log.add(rest.decode(errors="replace"))
 
 
-async def _kill(child: asyncio.subprocess.Process, reading_log: asyncio.Task[None]) -> None:
+async def _kill(child: Child, reading_log: asyncio.Task[None]) -> None:
     """Kill the child's group and wait until nothing of it is left, whatever else asks us to stop."""
     with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
         os.killpg(child.pid, signal.SIGKILL)
 
     async def drain() -> None:
-        assert child.stdout is not None
         # A reader that stopped at its limit pauses the pipe; only an end of file closes the transport.
         while await child.stdout.read(65536):
             pass
