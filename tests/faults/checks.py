@@ -6,7 +6,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
@@ -104,8 +103,11 @@ def _requests_have_outcomes(
         preview = str(row["preview_file_id"])
         if row["kind"] == "upload":
             taken_in.setdefault(preview, row["created_at"])
-        if row["outcome"] == "refused" and preview not in deleted and preview in taken_in and (
-            row["created_at"] > taken_in[preview]
+        if (
+            row["outcome"] == "refused"
+            and preview not in deleted
+            and preview in taken_in
+            and (row["created_at"] > taken_in[preview])
         ):
             yield Violation("lost", "refusal", preview, f"{row['kind']} {row['event_id']} was refused")
         if row["event_id"] not in known:
@@ -172,7 +174,9 @@ def _first_occurrences(events: Events) -> Events:
 def _order(key: str, row: Mapping[str, Any], events: Events, evidence: Evidence) -> Iterator[Violation]:
     versions = [event["version"] for _, event in _first_occurrences(events)]
     if versions != list(range(1, row["version"] + 1)):
-        yield Violation("out_of_order", "versions", key, f"its events come as {versions}, its row is at {row['version']}")
+        yield Violation(
+            "out_of_order", "versions", key, f"its events come as {versions}, its row is at {row['version']}"
+        )
     copies: dict[int, set[tuple[bytes | None, bytes | None]]] = defaultdict(set)
     for record, event in events:
         copies[event["version"]].add((record.headers.get("ce_id"), record.value))
@@ -197,12 +201,14 @@ def _order(key: str, row: Mapping[str, Any], events: Events, evidence: Evidence)
 def _transitions(truth: Truth, events: Events, excuses: Excuses) -> Iterator[Violation]:
     key = str(truth.id)
     fence = 0
-    for (_, before), (_, event) in pairwise([(None, None), *events]):
+    before: dict[str, Any] | None = None
+    for _, event in events:
         state = (event["job"] or {}).get("state")
         status = event["internal_status"]
         said = f"version {event['version']} ({status}, job {state}, fence {event['fence']})"
         if event["internal_previous_status"] != (before["internal_status"] if before else None):
             yield Violation("invented", "transition", key, f"{said} comes from a status that was not")
+        before = event
         if event["deleted"]:
             continue
         fits = {"queued": {"processing"}, "done": {"ready"}, "failed": {"broken", "missing"}}
@@ -212,8 +218,21 @@ def _transitions(truth: Truth, events: Events, excuses: Excuses) -> Iterator[Vio
             if event["fence"] <= fence:
                 yield Violation("invented", "fence", key, f"{said} is of an attempt that had lost its job")
             fence = event["fence"]
+        if status == "ready" and _older_file(truth, event):
+            yield Violation("invented", "older file", key, f"{said} was made of an upload before the one that it names")
         if status == "missing" and not truth.absent:
             yield Violation("false_missing", "history", key, f"{said}, and its source was always there")
+
+
+def _older_file(truth: Truth, event: Mapping[str, Any]) -> bool:
+    """Whether an event calls an upload ready that only an older file was read for.
+
+    A newer file is none: it lay in the store before its event was sent.
+    """
+    named = event["upload"]["generation"]
+    at_least = {digest for generation, digest in truth.contents.items() if generation >= named}
+    sources = [stored for stored in event["files"] if stored["key"].startswith("source-")]
+    return bool(at_least) and any(stored["sha256"] not in at_least for stored in sources)
 
 
 def _files(truth: Truth, row: Mapping[str, Any], evidence: Evidence) -> Iterator[Violation]:

@@ -39,7 +39,7 @@ from tests.faults.plan import Fault, Step, plan_faults, plan_flow
 from tests.faults.private_mounts import may_mount
 from tests.faults.samples import Sample, make_samples
 from tests.faults.scene import Scene
-from tests.faults.settling import settle
+from tests.faults.settling import PATIENCE, settle
 from tests.faults.stage import Servers, Stage, open_stage
 
 _WARM_UP: Final = 8  # steps before the first fault
@@ -72,9 +72,21 @@ class Performance:
         }
 
 
-async def perform(stage: Stage, samples: dict[str, Sample], faults: Sequence[Fault], rng: random.Random, pace: float
-                  ) -> Performance:  # fmt: skip
-    """Play a flow and faults on a stage; what holds afterwards."""
+async def perform(
+    stage: Stage,
+    samples: dict[str, Sample],
+    faults: Sequence[Fault],
+    rng: random.Random,
+    *,
+    pace: float,
+    patience: float = PATIENCE,
+) -> Performance:
+    """Play a flow and faults on a stage; what holds afterwards.
+
+    Args:
+        pace: seconds between two steps of the flow, on average.
+        patience: seconds for all to end afterwards.
+    """
     began = time.monotonic()
     performance = Performance(faults)
     flow = plan_flow(random.Random(rng.getrandbits(64)), pace)
@@ -91,7 +103,7 @@ async def perform(stage: Stage, samples: dict[str, Sample], faults: Sequence[Fau
             stop.set()
             await playing
         say(f"settling after {len(faults)} faults, {studio.steps} steps, {len(studio.previews)} previews")
-        stuck = await settle(stage)
+        stuck = await settle(stage, patience)
         evidence = await gather(stage, stage.folder)
         excuses = Excuses(frozenset(scene.hung), scene.lying_encoder)
         performance.violations = [*stuck, *find_violations(studio.previews, studio.accepted, evidence, excuses)]
@@ -162,7 +174,7 @@ async def run(seed: int, faults: Sequence[Fault], rng: random.Random, *, folder:
         servers = await resources.enter_async_context(Servers(folder))
         stage = await resources.enter_async_context(open_stage(servers, f"f{seed}"[:30], small_disks=small_disks))
         say(f"{time.strftime('%H:%M:%S')} the stage is set in {folder}")
-        return await perform(stage, samples, faults, rng, pace)
+        return await perform(stage, samples, faults, rng, pace=pace)
 
 
 def main() -> int:
@@ -189,9 +201,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is away is no news here
     folder = Path(tempfile.mkdtemp(prefix="rushes-faults-"))
-    performance = asyncio.run(
-        run(seed, faults, rng, folder=folder, small_disks=not no_mounts, pace=arguments.pace)
-    )
+    performance = asyncio.run(run(seed, faults, rng, folder=folder, small_disks=not no_mounts, pace=arguments.pace))
     for end in performance.ends:
         say(f"a process ended by itself: {end}")
     for violation in performance.violations[:_SHOWN]:

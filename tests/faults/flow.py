@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -41,6 +41,7 @@ class Truth:
 
     Attributes:
         current: the upload that the events say counts.
+        contents: the SHA-256 of each upload by its generation.
         absent: an event named its source when it was not there, at some time.
         deleted_at: by the studio's clock; None: it lives.
         was_deleted: at any time.
@@ -50,6 +51,7 @@ class Truth:
     extension: str
     uploads: int = 0
     current: Upload | None = None
+    contents: dict[int, str] = field(default_factory=dict)
     absent: bool = False
     deleted_at: datetime | None = None
     was_deleted: bool = False
@@ -138,6 +140,10 @@ class Studio:
         """Another file for a preview, out of turn."""
         await self.play(Step("reupload", (self.number_of(preview),), sample))
 
+    async def send_unreadable(self) -> None:
+        """A record that is no event, out of turn."""
+        await self.play(Step("unreadable"))
+
     async def renormalize(self, preview: UUID) -> None:
         """A request for a preview, out of turn."""
         await self.play(Step("renormalize", (self.number_of(preview),)))
@@ -182,6 +188,8 @@ class Studio:
     def _counts(self, truth: Truth, event: PreviewUploaded, sample: str | None) -> None:
         assert event.upload_generation
         content = self._samples[sample] if sample else None
+        if content:
+            truth.contents[event.upload_generation] = content.sha256
         truth.current = Upload(event.upload_generation, event.uploaded_at, content)
         truth.deleted_at = None
 
@@ -257,9 +265,7 @@ class Studio:
 
 
 @asynccontextmanager
-async def open_studio(
-    stage: Stage, samples: Mapping[str, Sample], previews: Iterator[UUID]
-) -> AsyncIterator[Studio]:
+async def open_studio(stage: Stage, samples: Mapping[str, Sample], previews: Iterator[UUID]) -> AsyncIterator[Studio]:
     """A studio that reaches the servers directly."""
     objects = stage.servers.objects
     session = aioboto3.Session(

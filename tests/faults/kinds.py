@@ -44,5 +44,6 @@ DOINGS: Final[dict[str, Doing]] = {
     "kill_cut_off": process_faults.kill_cut_off,
     "hang_child_for_good": process_faults.hang_child_for_good,
     "lying_encoder": process_faults.lying_encoder,
+    "unreadable_records": record_faults.unreadable_records,
     "reupload_in_job": process_faults.reupload_in_job,
 }

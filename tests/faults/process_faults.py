@@ -77,7 +77,7 @@ async def pause_in_job(scene: Scene, fault: Fault) -> None:
 
 
 async def pause_in_publish(scene: Scene, fault: Fault) -> None:
-    """Paused in mid-write of an output, for longer than its lease; meanwhile another file is uploaded."""
+    """Paused in mid-write of an output; the write goes on when another file of the preview was uploaded and made."""
     (process,) = scene.chosen(fault.target)
     with scene.stage.s3.trap(process.name) as trap:
         with suppress(TimeoutError):
@@ -91,6 +91,8 @@ async def pause_in_publish(scene: Scene, fault: Fault) -> None:
             held = preview.current.sample.name if preview.current and preview.current.sample else ""
             await scene.studio.reupload(preview.id, next(name for name in others if name != held or len(others) == 1))
             await asyncio.sleep(fault.seconds)
+            ended = "SELECT 1 FROM normalizer.preview_file WHERE id = $1 AND status <> 'processing'"
+            await scene.until(lambda: scene.stage.query(ended, preview.id), bool, 12)
         finally:
             trap.go_on.set()
             await asyncio.sleep(0.3)  # the write reaches the store before the one who sent it is awake

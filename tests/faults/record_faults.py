@@ -16,6 +16,12 @@ async def records_again(scene: Scene, fault: Fault) -> None:
     await scene.studio.send_again(records)
 
 
+async def unreadable_records(scene: Scene, fault: Fault) -> None:
+    """Records that are no events."""
+    for _ in range(3):
+        await scene.studio.send_unreadable()
+
+
 async def status_records_again(scene: Scene, fault: Fault) -> None:
     """A mirror that starts anew: an old status comes under an id of its own, and then the newest one as it was."""
     versions: dict[bytes, list[Record]] = {}

@@ -7,8 +7,9 @@ that a trouble can be one client's.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -93,10 +94,11 @@ class S3Proxy:
         client = self._names[request.transport.get_extra_info("sockname")[1]]
         key = request.path.rpartition("/")[2]
         body = await request.read()
-        kinds = []
-        for trouble in self._troubles:
-            if client in trouble.clients and self._hits(trouble, request.method, key):
-                kinds.append(trouble.kind)
+        kinds = [
+            trouble.kind
+            for trouble in self._troubles
+            if client in trouble.clients and self._hits(trouble, request.method, key)
+        ]
         for kind in kinds:
             if kind in _REFUSALS:
                 status, code = _REFUSALS[kind]
@@ -116,7 +118,6 @@ class S3Proxy:
                 content = await answer.read()
                 status, given = answer.status, answer.headers
         except aiohttp.ClientError:
-            request.transport.abort()
             return web.Response(status=502)
         if request.method == "GET" and status == 200 and content:
             if "flipped" in kinds:
@@ -127,10 +128,11 @@ class S3Proxy:
         response = web.StreamResponse(status=status, headers=dict(kept))
         if request.method != "HEAD":
             response.content_length = len(content)
-        await response.prepare(request)
-        if request.method != "HEAD":
-            await response.write(content)
-        await response.write_eof()
+        with suppress(ConnectionError):  # the client is gone: killed, or out of patience
+            await response.prepare(request)
+            if request.method != "HEAD":
+                await response.write(content)
+            await response.write_eof()
         return response
 
     def _hits(self, trouble: Trouble, method: str, key: str) -> bool:
@@ -167,20 +169,21 @@ class S3Proxy:
 
 
 def _flipped(content: bytes) -> bytes:
-    """The content with one byte in its middle that is another."""
+    """The content with one byte somewhere that is another."""
     if not content:
         return content
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+    place = random.randrange(len(content))
+    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
 
 
 async def _cut(request: web.Request, content: bytes, headers: aiohttp.typedefs.LooseHeaders) -> web.StreamResponse:
     """Promise all of it, send half, hang up."""
     kept = {name: value for name, value in dict(headers).items() if str(name).lower() not in _HOP_BY_HOP}
-    response = web.StreamResponse(status=200, headers=kept)  # type: ignore[arg-type]  # as they came from aiohttp
+    response = web.StreamResponse(status=200, headers=kept)
     response.content_length = len(content)
-    await response.prepare(request)
-    await response.write(content[: len(content) // 2])
-    assert request.transport is not None
-    request.transport.abort()
+    with suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write(content[: len(content) // 2])
+    if request.transport:
+        request.transport.abort()
     return response

@@ -9,7 +9,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka import admin
 
 from tests.faults.plan import Fault
 from tests.faults.scene import Scene, together
@@ -101,8 +101,9 @@ async def dead_letters_refused(scene: Scene, fault: Fault) -> None:
 
 
 def _limit_records(scene: Scene, topic: str, most: int) -> None:
-    client = AdminClient({"bootstrap.servers": scene.stage.servers.kafka.bootstrap_servers, "log_level": 0})
-    entry = ConfigEntry("max.message.bytes", str(most), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    # The package imports these names without exporting them by its types.
+    client = admin.AdminClient({"bootstrap.servers": scene.stage.servers.kafka.bootstrap_servers, "log_level": 0})
+    entry = admin.ConfigEntry("max.message.bytes", str(most), incremental_operation=admin.AlterConfigOpType.SET)  # type: ignore[attr-defined]
+    resource = admin.ConfigResource(admin.ResourceType.TOPIC, topic, incremental_configs=[entry])  # type: ignore[attr-defined]
     for future in client.incremental_alter_configs([resource], request_timeout=30).values():
         future.result(timeout=40)

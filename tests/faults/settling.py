@@ -13,7 +13,7 @@ from tests.bench.saying import say
 from tests.faults.checks import Violation
 from tests.faults.stage import Stage
 
-_PATIENCE: Final = 150.0  # seconds in all
+PATIENCE: Final = 150.0  # seconds in all
 _STILL: Final = 3  # looks in a row that find nothing to do
 
 # What is still to be done, by name.
@@ -32,12 +32,12 @@ _OPEN: Final = """
          WHERE seen.version IS DISTINCT FROM row.version) AS unheard_by_site"""
 
 
-async def settle(stage: Stage) -> list[Violation]:
-    """Wait until nothing is open; what is still open after `_PATIENCE` seconds, as violations."""
+async def settle(stage: Stage, patience: float = PATIENCE) -> list[Violation]:
+    """Wait until nothing is open; what is still open after `patience` seconds, as violations."""
     began = said = time.monotonic()
     still, before = 0, -1
     left: dict[str, int] = {}
-    while time.monotonic() - began < _PATIENCE:
+    while time.monotonic() - began < patience:
         try:
             # Records that nobody has taken in yet leave no row: they are seen by the lag of the groups.
             left = {**dict((await stage.query(_OPEN))[0]), "not_taken_in": await _lag(stage)}
@@ -49,10 +49,11 @@ async def settle(stage: Stage) -> list[Violation]:
                 return []
         if time.monotonic() - said > 5 and sum(left.values()) != before:
             said, before = time.monotonic(), sum(left.values())
-            say(f"{said - began:6.1f} s  open: " + ", ".join(f"{name} {count}" for name, count in left.items() if count))
+            listed = ", ".join(f"{name} {count}" for name, count in left.items() if count)
+            say(f"{said - began:6.1f} s  open: {listed}")
         await asyncio.sleep(0.5)
     return [
-        Violation("stuck", "settling", "any", f"{count} {name} after {_PATIENCE:.0f} s")
+        Violation("stuck", "settling", "any", f"{count} {name} after {patience:.0f} s")
         for name, count in left.items()
         if count
     ]
@@ -67,9 +68,7 @@ async def _lag(stage: Stage) -> int:
 
 def _lag_of(stage: Stage, group: str, topics: list[str]) -> int:
     """A group's lag, counted without joining it."""
-    consumer = Consumer(
-        {"bootstrap.servers": stage.servers.kafka.bootstrap_servers, "group.id": group, "log_level": 0}
-    )
+    consumer = Consumer({"bootstrap.servers": stage.servers.kafka.bootstrap_servers, "group.id": group, "log_level": 0})
     try:
         lag = 0
         for topic in topics:

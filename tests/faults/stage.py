@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,9 +43,7 @@ class Servers:
         self.objects = Objects(folder / "objects", log=self.logs / "objects.log")
         behind, self.kafka_proxy_port = free_ports(2)
         self._kafka_port = behind
-        self.kafka = ApacheKafka(
-            folder / "kafka", log=self.logs / "kafka.log", proxied=(behind, self.kafka_proxy_port)
-        )
+        self.kafka = ApacheKafka(folder / "kafka", log=self.logs / "kafka.log", proxied=(behind, self.kafka_proxy_port))
         self.toxiproxy = Toxiproxy(self.logs / "toxiproxy.log")
         self.restarting = asyncio.Lock()
         self._resources = AsyncExitStack()
@@ -125,13 +123,19 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    servers: Servers, name: str, *, mutant: str | None = None, small_disks: bool = False
+    servers: Servers,
+    name: str,
+    *,
+    mutant: str | None = None,
+    small_disks: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
     """A stage with running services.
 
     Args:
         name: of the instance; lower case letters, digits and dashes.
         mutant: switched on in every process.
+        settings: over those of every stage.
     """
     async with AsyncExitStack() as resources:
         folder = servers.folder / name
@@ -141,7 +145,8 @@ async def open_stage(
         url = servers.postgres.create_database(name.replace("-", "_"))
         s3 = S3Proxy(servers.objects.endpoint_url, PROCESSES)
         await resources.enter_async_context(s3.serve())
-        stage = Stage(name, servers, folder, _environment(servers, name, folder, url), _plain(url), s3, small_disks)
+        environment = {**_environment(servers, name, folder, url), **(settings or {})}
+        stage = Stage(name, servers, folder, environment, _plain(url), s3, small_disks)
         for service in ("rushes-normalizer", "rushes-syncer"):
             await _run([*command_of(service), "migrate", "--store"], stage.environment)
         for process in PROCESSES:
