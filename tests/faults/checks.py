@@ -208,9 +208,12 @@ def _transitions(truth: Truth, events: Events, excuses: Excuses) -> Iterator[Vio
         said = f"version {event['version']} ({status}, job {state}, fence {event['fence']})"
         if event["internal_previous_status"] != (before["internal_status"] if before else None):
             yield Violation("invented", "transition", key, f"{said} comes from a status that was not")
-        before = event
         if event["deleted"]:
+            if before and before["deleted"]:
+                yield Violation("invented", "transition", key, f"{said} comes after its deletion")
+            before = event
             continue
+        before = event
         fits = {"queued": {"processing"}, "done": {"ready"}, "failed": {"broken", "missing"}}
         if status not in fits.get(str(state), set()):
             yield Violation("invented", "transition", key, f"{said} is no transition")

@@ -252,7 +252,7 @@ MUTANTS: Final = {
     mutant.name: mutant
     for mutant in (
         Mutant("fence_ignored", "ends and renewals name no fence", _ignore_fences, _PAUSED_IN_JOB,
-               frozenset({"fence", "transition", "versions"})),
+               frozenset({"fence", "transition", "versions", "compacted topic"})),
         Mutant("lease_not_shown", "a worker that lost its job is not told", _show_no_lease,
                _PAUSED_IN_PUBLISH, _STORED),
         Mutant("unconditional_writes", "outputs are written without a condition", _write_without_condition,
