@@ -87,6 +87,14 @@ bench-pictures: environment ## Pictures of 100 megapixels: libvips against Pillo
 bench-slots: environment ## A batch in two slots on two cores against one slot
 	$(BIN)/python -m tests.bench.slots
 
+.PHONY: faults
+faults: environment ## 200 faults on real servers, then a look from outside; needs Java and Go
+	$(BIN)/python -m tests.faults.conductor $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
+
+.PHONY: faults-calibrate
+faults-calibrate: environment ## Mutants of the product: the conductor must catch each
+	$(BIN)/python -m tests.faults.calibrate
+
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas and documentation tables anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json

@@ -18,6 +18,7 @@ from rushes_normalizer.media.sandbox.mechanisms import mechanisms
 from rushes_normalizer.media.tools import find_tools
 
 from tests.browsers import Browser, find_browsers
+from tests.faults.toxiproxy import find_toxiproxy
 from tests.pgbouncer import pgbouncer_version
 from tests.world import World
 
@@ -29,6 +30,8 @@ def pytest_report_header() -> str:
     """Which broker, ffmpeg, browsers and pooler this run uses, and what of the sandbox its kernel enforces."""
     missing = find_apache_kafka()
     kafka = f"without Apache Kafka ({missing}): its tests are left out" if missing else "and Apache Kafka"
+    if no_proxy := missing or find_toxiproxy():
+        kafka += f", without faults ({no_proxy})"
     tools = find_tools()
     sandbox = mechanisms()
     confined = f"Landlock {sandbox.landlock_abi or 'lacking'}, seccomp {'there' if sandbox.seccomp else 'lacking'}"

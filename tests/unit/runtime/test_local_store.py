@@ -187,3 +187,10 @@ async def test_a_store_without_its_sentinel_proves_nothing(store: LocalStore) ->
     for bucket in ("movies", "pictures"):
         with pytest.raises(StoreUnavailableError, match="shows no sentinel-rushes"):
             await prove_whole(store, bucket, "studio")
+
+
+async def test_a_sentinel_that_cannot_be_read_proves_nothing(store: LocalStore) -> None:
+    await place_sentinels(store, ["movies"], "studio")
+    store.path("movies", SENTINEL_KEY).write_bytes(b'{"instance": "stud')
+    with pytest.raises(StoreUnavailableError, match="cannot be read"):
+        await prove_whole(store, "movies", "studio")

@@ -41,12 +41,17 @@ class ApacheKafka:
         log: Path,
         topics: Sequence[Topic] = (),
         settings: Mapping[str, str] | None = None,
+        proxied: tuple[int, int] | None = None,
     ) -> None:
-        """`settings` go over ours in `server.properties`."""
+        """`settings` go over ours in `server.properties`.
+
+        `proxied`: ports of a second listener and of a proxy before it, which its clients are told to come through.
+        """
         self._folder = folder.resolve()
         self._log = log
         self._topics = topics
         self._settings = settings or {}
+        self._proxied = proxied
         self._port, self._controller_port = free_ports(2)
         self._leash: Leash | None = None
 
@@ -126,13 +131,22 @@ class ApacheKafka:
 
     def _write_properties(self, name: str, data: Path) -> Path:
         listeners = f"PLAINTEXT://{LOOPBACK}:{self._port},CONTROLLER://{LOOPBACK}:{self._controller_port}"
+        advertised = f"PLAINTEXT://{LOOPBACK}:{self._port}"
+        protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+        if self._proxied:
+            behind, proxy = self._proxied
+            listeners += f",PROXIED://{LOOPBACK}:{behind}"
+            advertised += f",PROXIED://{LOOPBACK}:{proxy}"
+            protocols += ",PROXIED:PLAINTEXT"
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
             "controller.listener.names": "CONTROLLER",
             "listeners": listeners,
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self._port}",
+            "advertised.listeners": advertised,
+            "listener.security.protocol.map": protocols,
+            "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(data),
             "auto.create.topics.enable": "false",
             "broker.session.timeout.ms": "4000",  # for a broker that comes back after a SIGKILL

@@ -31,6 +31,7 @@ from rushes_normalizer.previews import PreviewRow
 
 EVENT_SOURCE: Final = "/rushes/normalizer"
 VERSION_HEADER: Final = "rushes-version"
+_READ: Final = ("bytes", "etag", "sha256")  # what a job learns of the source
 
 
 class NormalizeFailedError(AttemptFailedError):
@@ -67,7 +68,7 @@ def after_success(row: PreviewRow, published: Published, fence: int) -> PreviewR
         failure_message=None,
         failure_for_artist=None,
         file_size=published.source.bytes,
-        source=row.source.model_copy(update={"bytes": published.source.bytes, "etag": published.source.etag}),
+        source=row.source.model_copy(update={name: getattr(published.source, name) for name in _READ}),
         files=(published.source, *published.files),
         width=facts.width if facts else None,
         height=facts.height if facts else None,

@@ -15,7 +15,7 @@ from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.fenced_writes import LostLeaseError, confirm_held
 from rushes_runtime.ledger import Task
 from rushes_runtime.outbox import Outgoing
-from rushes_runtime.store import ObjectAbsentError, Store, prove_whole
+from rushes_runtime.store import ObjectAbsentError, Store, StoreUnavailableError, prove_whole
 from rushes_runtime.worker import Progress
 from rushes_schemas import (
     Encoding,
@@ -23,6 +23,7 @@ from rushes_schemas import (
     ObjectKind,
     PreviewStatus,
     StoredFile,
+    is_transient,
 )
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -69,6 +70,10 @@ _TO_BURY: Final = text("""
     RETURNING id, version""")
 
 
+def _replaced(read: StoredFile) -> AttemptFailedError:
+    return AttemptFailedError(FailureCode.SOURCE_CHANGED, f"{read.bucket}/{read.key} was replaced during the attempt")
+
+
 class PreviewWorkshop:
     """Jobs on previews."""
 
@@ -101,7 +106,12 @@ class PreviewWorkshop:
 
     async def _make_and_publish(self, row: PreviewRow, task: Task, progress: Progress, scratch: Path) -> Published:
         source, path = await self._download(row, progress, scratch)
-        made = await self._make(row, task, progress, path, scratch)
+        try:
+            made = await self._make(row, task, progress, path, scratch)
+        except MediaError as error:
+            if not is_transient(error.code):
+                await self._check_reads_alike(source, progress, path)
+            raise
         progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
         await self._check_unchanged(row, source, progress)
         publisher = Publisher(
@@ -144,6 +154,9 @@ class PreviewWorkshop:
             read = await self._store.download(bucket, key, path, lambda _moved: progress.moved())
         except ObjectAbsentError:
             raise await self._absent(bucket, key) from None
+        said = row.source.sha256 if row.source.etag == read.etag else None
+        if said not in {None, read.sha256}:
+            raise StoreUnavailableError(f"{bucket}/{key} came damaged: its SHA-256 is not what its event says")
         stored = {
             "kind": stored_kind(row.source).value,
             "bucket": bucket,
@@ -153,6 +166,22 @@ class PreviewWorkshop:
             "sha256": read.sha256,
         }
         return StoredFile.model_validate(stored), path
+
+    async def _check_reads_alike(self, read: StoredFile, progress: Progress, path: Path) -> None:
+        """A verdict against a file is about what lies in the store, not about bytes that were damaged on the way.
+
+        Raises:
+            AttemptFailedError: the file comes otherwise when it is read again, or not at all.
+        """
+        progress.stalls_as = FailureCode.STORAGE_UNAVAILABLE
+        try:
+            again = await self._store.download(read.bucket, read.key, path, lambda _moved: progress.moved())
+        except ObjectAbsentError:
+            raise _replaced(read) from None
+        if again.etag != read.etag:
+            raise _replaced(read)
+        if again.sha256 != read.sha256:
+            raise StoreUnavailableError(f"{read.bucket}/{read.key} came damaged: two reads of it differ")
 
     async def _absent(self, bucket: str, key: str) -> AttemptFailedError:
         """What an absent source means, once the store has proven itself whole in the same look."""
@@ -206,9 +235,7 @@ class PreviewWorkshop:
         now = await self._read(row.id, progress)
         replaced = now is not None and now.uploaded_at != row.uploaded_at
         if replaced or stat is None or stat.etag != read.etag:
-            raise AttemptFailedError(
-                FailureCode.SOURCE_CHANGED, f"{read.bucket}/{read.key} was replaced during the attempt"
-            )
+            raise _replaced(read)
 
     async def _confirm(self, task: Task, progress: Progress) -> None:
         await confirm_held(self._database, task, progress.moved)

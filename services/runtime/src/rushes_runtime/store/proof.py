@@ -62,7 +62,7 @@ async def prove_whole(store: Store, bucket: str, instance: str) -> None:
         try:
             found = json.loads(content.read_bytes())["instance"]
         except (ValueError, KeyError, TypeError):
-            found = None
+            raise StoreUnavailableError(f"{SENTINEL_KEY} in bucket {bucket} of {store.name} cannot be read") from None
     if found != instance:
         msg = f"bucket {bucket} of {store.name} belongs to the instance {found!r}, not to {instance!r}"
         raise InstanceMismatchError(msg)

@@ -1,0 +1,140 @@
+"""What the servers hold at the end, read past the services and with none of their code."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aioboto3
+from aiokafka import AIOKafkaConsumer
+
+from tests.faults.stage import SITE, Stage
+from tests.movies import numbers
+
+_PATIENCE: Final = 60.0
+MIRRORED: Final = "faults-mirrored"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A committed record, as it lies on a topic."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    headers: Mapping[str, bytes]
+    value: bytes | None
+
+    @property
+    def mirrored(self) -> bool:
+        """Written by the conductor, not by a service."""
+        return MIRRORED in self.headers
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Topics, tables and objects. Rows are by preview id; files by (bucket, key) of what rows name."""
+
+    statuses: list[Record]
+    dead_letters: list[Record]
+    previews: dict[str, dict[str, Any]]
+    requests: list[dict[str, Any]]
+    seen_by_site: dict[str, dict[str, Any]]
+    stored: dict[tuple[str, str], str]
+    at_site: dict[tuple[str, str], str]
+    frames: dict[str, int]
+
+
+async def gather(stage: Stage, folder: Path) -> Evidence:
+    """Read everything."""
+    statuses, letters = await asyncio.gather(
+        read_topic(stage, "status-changed"), read_topic(stage, "normalizer.dead-letters")
+    )
+    rows = await stage.query("SELECT *, files::text AS named FROM normalizer.preview_file")
+    previews = {str(row["id"]): {**row, "files": json.loads(row["named"])} for row in rows}
+    requests = [dict(row) for row in await stage.query("SELECT * FROM normalizer.request ORDER BY id")]
+    seen = await stage.query("SELECT * FROM syncer.site_preview WHERE site = $1", SITE)
+    wanted = {(stored["bucket"], stored["key"]) for row in previews.values() for stored in row["files"]}
+    stored, frames = await _read_store(stage, wanted, folder)
+    at_site = {place: digest for place in wanted if (digest := _digest(_site_path(stage, *place)))}
+    by_id = {str(row["preview_file_id"]): dict(row) for row in seen}
+    return Evidence(statuses, letters, previews, requests, by_id, stored, at_site, frames)
+
+
+async def read_topic(stage: Stage, topic: str) -> list[Record]:
+    """All committed records of a topic, by partition and offset."""
+    consumer = AIOKafkaConsumer(
+        stage.prefix + topic,
+        bootstrap_servers=stage.servers.kafka.bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    found: list[Record] = []
+    try:
+        partitions = consumer.assignment()
+        ends = await consumer.end_offsets(partitions)
+        deadline = time.monotonic() + _PATIENCE
+        while any([await consumer.position(each) < ends[each] for each in partitions]):
+            assert time.monotonic() < deadline, f"the end of {topic} is not reached: a transaction is open"
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [
+                    Record(each.partition, each.offset, each.key, dict(each.headers), each.value) for each in records
+                ]
+    finally:
+        await consumer.stop()
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+async def _read_store(
+    stage: Stage, wanted: set[tuple[str, str]], folder: Path
+) -> tuple[dict[tuple[str, str], str], dict[str, int]]:
+    """The SHA-256 of each object, and the frames of each different movie by its SHA-256."""
+    objects = stage.servers.objects
+    session = aioboto3.Session(
+        aws_access_key_id=objects.access_key_id,
+        aws_secret_access_key=objects.secret_access_key,
+        region_name="us-east-1",
+    )
+    stored: dict[tuple[str, str], str] = {}
+    frames: dict[str, int] = {}
+    async with session.client("s3", endpoint_url=objects.endpoint_url) as s3:
+        for bucket, key in sorted(wanted):
+            try:
+                answer = await s3.get_object(Bucket=f"{stage.name}-{bucket}", Key=key)
+            except s3.exceptions.NoSuchKey:
+                continue
+            content = await answer["Body"].read()
+            digest = hashlib.sha256(content).hexdigest()
+            stored[bucket, key] = digest
+            if bucket == "movies" and not key.startswith("source-") and digest not in frames:
+                frames[digest] = await asyncio.to_thread(_count_frames, content, folder / "probed.mp4")
+    return stored, frames
+
+
+def _count_frames(content: bytes, path: Path) -> int:
+    """How many frames of a numbered movie show their own number; -1 if it cannot be read."""
+    path.write_bytes(content)
+    try:
+        shown = numbers(path)
+    except AssertionError:
+        return -1
+    return len(shown) if shown == list(range(len(shown))) else -1
+
+
+def _site_path(stage: Stage, bucket: str, key: str) -> Path:
+    prefix, _, name = key.partition("-")
+    return stage.site.joinpath(bucket, prefix, name[:3], name[3:6], name)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,82 @@
+"""Waiting, for a bounded time, until nothing is left to be done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import asyncpg
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from tests.bench.saying import say
+from tests.faults.checks import Violation
+from tests.faults.stage import Stage
+
+PATIENCE: Final = 150.0  # seconds in all
+_STILL: Final = 3  # looks in a row that find nothing to do
+
+# What is still to be done, by name.
+_OPEN: Final = """
+    SELECT
+        (SELECT count(*) FROM normalizer.task WHERE state IN ('queued', 'running')) AS jobs,
+        (SELECT count(*) FROM normalizer.request WHERE outcome IS NULL) AS requests,
+        (SELECT count(*) FROM normalizer.preview_file WHERE status = 'processing' AND deleted_at IS NULL) AS processing,
+        (SELECT count(*) FROM normalizer.preview_file
+         WHERE deleted_at IS NOT NULL AND (purged_at IS NULL OR tombstone_at IS NULL)) AS deletions,
+        (SELECT count(*) FROM normalizer.outbox WHERE sent_at IS NULL) AS unsent,
+        (SELECT count(*) FROM syncer.task WHERE state IN ('queued', 'running')) AS copies,
+        (SELECT count(*) FROM syncer.outbox WHERE sent_at IS NULL) AS unsent_by_syncer,
+        (SELECT count(*) FROM normalizer.preview_file AS row LEFT JOIN syncer.site_preview AS seen
+            ON seen.preview_file_id = row.id
+         WHERE seen.version IS DISTINCT FROM row.version) AS unheard_by_site"""
+
+
+async def settle(stage: Stage, patience: float = PATIENCE) -> list[Violation]:
+    """Wait until nothing is open; what is still open after `patience` seconds, as violations."""
+    began = said = time.monotonic()
+    still, before = 0, -1
+    left: dict[str, int] = {}
+    while time.monotonic() - began < patience:
+        try:
+            # Records that nobody has taken in yet leave no row: they are seen by the lag of the groups.
+            left = {**dict((await stage.query(_OPEN))[0]), "not_taken_in": await _lag(stage)}
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, KafkaException):
+            pass  # a restart that just ended
+        else:
+            still = still + 1 if not any(left.values()) else 0
+            if still >= _STILL:
+                return []
+        if time.monotonic() - said > 5 and sum(left.values()) != before:
+            said, before = time.monotonic(), sum(left.values())
+            listed = ", ".join(f"{name} {count}" for name, count in left.items() if count)
+            say(f"{said - began:6.1f} s  open: {listed}")
+        await asyncio.sleep(0.5)
+    return [
+        Violation("stuck", "settling", "any", f"{count} {name} after {patience:.0f} s")
+        for name, count in left.items()
+        if count
+    ]
+
+
+async def _lag(stage: Stage) -> int:
+    """Records of the studio that the normalizers have not taken in; the site's are seen by its rows."""
+    return await asyncio.to_thread(
+        _lag_of, stage, f"{stage.name}.normalizer", ["preview-uploaded", "renormalize-requested"]
+    )
+
+
+def _lag_of(stage: Stage, group: str, topics: list[str]) -> int:
+    """A group's lag, counted without joining it."""
+    consumer = Consumer({"bootstrap.servers": stage.servers.kafka.bootstrap_servers, "group.id": group, "log_level": 0})
+    try:
+        lag = 0
+        for topic in topics:
+            found = consumer.list_topics(stage.prefix + topic, timeout=10).topics[stage.prefix + topic]
+            places = [TopicPartition(stage.prefix + topic, number) for number in found.partitions]
+            for place in consumer.committed(places, timeout=10):
+                low, high = consumer.get_watermark_offsets(place, timeout=10)
+                lag += high - (place.offset if place.offset >= 0 else low)
+        return lag
+    finally:
+        consumer.close()
