@@ -36,6 +36,7 @@ from rushes_normalizer.publish import EventSender, open_sender, store_upload, up
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.transitions import Published
 from rushes_normalizer.workshop import PreviewWorkshop
+from rushes_runtime.circuits import NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
@@ -45,7 +46,7 @@ from rushes_runtime.migrations import migrate
 from rushes_runtime.service import Role
 from rushes_runtime.store import Store, open_store, place_sentinels
 from rushes_runtime.waiting import Hint
-from rushes_runtime.wiring import make_worker
+from rushes_runtime.wiring import make_circuits, make_worker
 from rushes_runtime.worker import Progress
 from rushes_schemas import Source
 from rushes_schemas.outputs import BUCKETS
@@ -191,7 +192,10 @@ async def _store_file(store: Store, folder: Path) -> Source:
 
 def _roles(settings: NormalizerSettings, database: Database, store: Store) -> list[Role]:
     workshop = PausingWorkshop(settings, database, store, find_tools())
-    worker = make_worker(settings, database, workshop, Health(), confirm_absence_after=60, ended=Hint())
+    circuits = make_circuits(settings, [NeededStore("main", store)])
+    worker = make_worker(
+        settings, database, workshop, Health(), circuits=circuits, confirm_absence_after=60, ended=Hint()
+    )
     intake = Intake(
         service="normalizer",
         group="bench",

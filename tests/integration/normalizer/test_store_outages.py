@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 from rushes_embedded.stack import Stack
-from rushes_runtime.store import SENTINEL_KEY, place_sentinels
+from rushes_runtime.store import SENTINEL_KEY, Unconditional, place_sentinels
 
 from tests.cable import cable_to
 from tests.integration.normalizer.parts import Parts, parts_of
@@ -106,7 +106,7 @@ async def test_one_object_that_is_refused_spends_its_own_tries_and_stops_nobody(
 async def test_a_bucket_that_is_lost_opens_the_circuit_and_no_preview_is_missing(world: World) -> None:
     events = [upload() for _ in range(4)]
     async with parts_of(world.with_settings(RETRY_LIMIT="1")) as parts, playing(parts.intake(), parts.worker()):
-        await parts.store.delete("movies", SENTINEL_KEY)
+        await parts.store.delete("movies", SENTINEL_KEY, condition=Unconditional())
         await world.send(*events)
         await _circuit(True)
         assert set((await _statuses(parts)).values()) == {"processing"}
