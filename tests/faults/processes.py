@@ -54,7 +54,7 @@ class Supervised:
             if self._leash is None or (code := self._leash.poll()) is None:
                 continue
             ended = self._leash
-            if code not in {0, 128 + signal.SIGKILL}:
+            if code not in {0, 128 + signal.SIGKILL, 128 + signal.SIGTERM}:  # the last: told twice to stop
                 self.ends.append(f"{self.name} ended with code {code}: {ended.log}")
             await asyncio.to_thread(ended.wait)
             self._leash = None
