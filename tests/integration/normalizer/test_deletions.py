@@ -155,13 +155,14 @@ async def test_a_purge_waits_for_a_store_that_is_away_and_says_nothing_of_the_pr
         await keep(parts.database, row)
         async with parts.database.begin() as connection:
             await purging.enqueue(connection, age=0.0, per_minute=9)
-        away = world.with_settings(STORE__ENDPOINT_URL="http://127.0.0.1:1", RETRY_LIMIT="2")
+        away = world.with_settings(STORE__ENDPOINT_URL="http://127.0.0.1:1")
         settings = away.normalizer_settings()
         async with open_store(settings.store) as store:
             workshop = PreviewWorkshop(settings, parts.database, store, find_tools())
             absent = Parts(settings, parts.database, store, Health(), workshop)
             async with playing(absent.worker()):
-                await eventually(lambda: parts.database.fetch("SELECT 1 FROM task WHERE state = 'failed'"))
+                tried = "SELECT 1 FROM task WHERE state = 'queued' AND failure_code = 'storage_unavailable'"
+                await eventually(lambda: parts.database.fetch(tried))
         assert (await _row(parts, row.id)).version == row.version
         async with parts.database.begin() as connection:
             await purging.enqueue(connection, age=0.0, per_minute=9)
