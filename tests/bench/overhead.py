@@ -7,7 +7,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,9 @@ class TimedStore:
     async def stat(self, bucket: str, key: str) -> ObjectStat | None:
         with self._timed():
             return await self.store.stat(bucket, key)
+
+    async def absent(self, bucket: str, keys: Collection[str]) -> frozenset[str]:
+        return await self.store.absent(bucket, keys)
 
     def list(self, bucket: str, prefix: str = "") -> AsyncIterator[ObjectStat]:
         return self.store.list(bucket, prefix)

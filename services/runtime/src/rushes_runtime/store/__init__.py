@@ -16,7 +16,7 @@ from rushes_runtime.store.interface import (
 )
 from rushes_runtime.store.local import LocalStore
 from rushes_runtime.store.open import open_store
-from rushes_runtime.store.proof import SENTINEL_KEY, place_sentinels, prove_whole
+from rushes_runtime.store.proof import SENTINEL_KEY, absent_from_whole, place_sentinels, prove_whole
 from rushes_runtime.store.s3 import S3Store
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "Unconditional",
+    "absent_from_whole",
     "open_store",
     "place_sentinels",
     "prove_whole",

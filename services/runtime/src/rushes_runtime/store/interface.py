@@ -6,7 +6,7 @@ Absent, refused and unreachable are three different answers: None or `ObjectAbse
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -91,6 +91,13 @@ class Store(Protocol):
 
     async def stat(self, bucket: str, key: str) -> ObjectStat | None:
         """The object, or None for a positive "no such object"."""
+        ...
+
+    async def absent(self, bucket: str, keys: Collection[str]) -> frozenset[str]:
+        """Those of the keys that each get a positive "no such object"; many are asked for at once.
+
+        One refusal or error is the answer for all of them.
+        """
         ...
 
     def list(self, bucket: str, prefix: str = "") -> AsyncIterator[ObjectStat]:

@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +68,9 @@ class LocalStore:
                 return _object_stat(key, path.stat())
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    async def absent(self, bucket: str, keys: Collection[str]) -> frozenset[str]:
+        return await asyncio.to_thread(lambda: frozenset(key for key in keys if self._stat(bucket, key) is None))
 
     async def list(self, bucket: str, prefix: str = "") -> AsyncIterator[ObjectStat]:
         objects = await asyncio.to_thread(lambda: [*self._walk(bucket, prefix)])

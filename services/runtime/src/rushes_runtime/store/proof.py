@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -54,11 +54,7 @@ async def prove_whole(store: Store, bucket: str, instance: str) -> None:
         try:
             await store.download(bucket, SENTINEL_KEY, content)
         except ObjectAbsentError:
-            msg = (
-                f"bucket {bucket} of {store.name} shows no {SENTINEL_KEY}: it is absent, unmounted or "
-                "was never set up (run migrate --store once)"
-            )
-            raise StoreUnavailableError(msg) from None
+            raise _shows_none(store, bucket) from None
         try:
             found = json.loads(content.read_bytes())["instance"]
         except (ValueError, KeyError, TypeError):
@@ -66,3 +62,37 @@ async def prove_whole(store: Store, bucket: str, instance: str) -> None:
     if found != instance:
         msg = f"bucket {bucket} of {store.name} belongs to the instance {found!r}, not to {instance!r}"
         raise InstanceMismatchError(msg)
+
+
+async def absent_from_whole(store: Store, bucket: str, keys: Collection[str], instance: str) -> frozenset[str]:
+    """Those of the keys that a bucket lacks, in one look that begins and ends with its sentinel.
+
+    A sentinel that is seen before the keys shows that the looks began at the right, whole bucket. One that is seen
+    after the last of them shows that this was still so: what empties or hides a bucket in the middle of the looks hides
+    its sentinel too. Either alone would let the other end pass. What is left is a bucket that goes and comes back
+    between the two, within the moment that the looks take; absence must be seen twice for that reason too.
+
+    Both are seen by the very client that looks for the keys, for it could reach another place than the one that
+    downloads; whose bucket it is stands in the sentinel's content.
+
+    Raises:
+        StoreError: any of the looks was refused or failed, or a sentinel was not seen; nothing follows about any key.
+        InstanceMismatchError: the bucket is another instance's.
+    """
+    await prove_whole(store, bucket, instance)
+    await _see_sentinel(store, bucket)
+    absent = await store.absent(bucket, keys)
+    await _see_sentinel(store, bucket)
+    return absent
+
+
+async def _see_sentinel(store: Store, bucket: str) -> None:
+    if await store.absent(bucket, [SENTINEL_KEY]):
+        raise _shows_none(store, bucket)
+
+
+def _shows_none(store: Store, bucket: str) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"bucket {bucket} of {store.name} shows no {SENTINEL_KEY}: it is absent, unmounted or "
+        "was never set up (run migrate --store once)"
+    )

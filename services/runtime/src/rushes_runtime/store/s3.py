@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from rushes_runtime.store.interface import (
     StoreUnavailableError,
     Unconditional,
 )
+from rushes_runtime.store.many_heads import ManyHeads
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -59,6 +60,7 @@ class S3Store:
         self._settings = settings
         self._resources = AsyncExitStack()
         self._client: S3Client
+        self._heads: ManyHeads
 
     async def __aenter__(self) -> S3Store:
         settings = self._settings
@@ -80,6 +82,7 @@ class S3Store:
         )
         client = session.client("s3", endpoint_url=settings.endpoint_url, config=config)
         self._client = await self._resources.enter_async_context(client)
+        self._heads = ManyHeads(settings, session)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -97,6 +100,9 @@ class S3Store:
                     return None
                 raise
         return ObjectStat(key, head["ContentLength"], _bare(head["ETag"]), head["LastModified"])
+
+    async def absent(self, bucket: str, keys: Collection[str]) -> frozenset[str]:
+        return await self._heads.absent(self._bucket(bucket), keys)
 
     async def list(self, bucket: str, prefix: str = "") -> AsyncIterator[ObjectStat]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket(bucket), Prefix=prefix)
