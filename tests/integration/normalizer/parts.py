@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake, group_of
+from rushes_normalizer.looking import SourceLooker
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.transitions import Published
@@ -19,7 +20,7 @@ from rushes_runtime.janitor import Janitor
 from rushes_runtime.relay import Relay
 from rushes_runtime.store import Store
 from rushes_runtime.waiting import Hint
-from rushes_runtime.wiring import make_circuits, make_janitor, make_relay, make_worker
+from rushes_runtime.wiring import make_circuits, make_janitor, make_relay, make_worker, retry_policy
 from rushes_runtime.worker import Worker
 
 from tests.world import World
@@ -61,6 +62,19 @@ class Parts:
             self.health,
             circuits=make_circuits(self.settings, [NeededStore("main", self.store)]),
             confirm_absence_after=self.settings.missing_confirm_after,
+            ended=Hint(),
+        )
+
+    def looker(self, name: str = "looker") -> SourceLooker:
+        return SourceLooker(
+            name=name,
+            settings=self.settings,
+            database=self.database,
+            store=self.store,
+            workshop=self.workshop,
+            policy=retry_policy(self.settings, self.settings.missing_confirm_after),
+            health=self.health,
+            circuits=make_circuits(self.settings, [NeededStore("main", self.store)]),
             ended=Hint(),
         )
 

@@ -17,12 +17,22 @@ from aiokafka import ConsumerRecord
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from rushes_normalizer.looking import Look, sort_out
+from rushes_normalizer.previews import Sought
 from rushes_normalizer.transitions import NormalizeFailedError, Published
-from rushes_runtime import ledger
+from rushes_runtime import batches, ledger
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.ledger import Task
 from rushes_runtime.worker import Progress, _Attempt
-from rushes_schemas import Event, FailureCode, Priority, RenormalizeRequested, StatusChanged, StoredFile
+from rushes_schemas import (
+    Event,
+    FailureCode,
+    PreviewStatus,
+    Priority,
+    RenormalizeRequested,
+    StatusChanged,
+    StoredFile,
+)
 from sqlalchemy import text
 
 from tests.integration.normalizer.bus_records import bus_record
@@ -69,7 +79,9 @@ class AnyOrder(RuleBasedStateMachine):
         self._intake = parts.intake()
         self._janitor = parts.janitor()
         self._workers = {name: parts.worker(name) for name in WORKERS}
+        self._lookers = {name: parts.looker(name) for name in WORKERS}
         self._held: list[Held] = []
+        self._batches: list[list[Held]] = []  # each is looked for by the worker of its members
         self._found: list[Task] = []  # by the janitor, which may pause before it acts
         self._owners: dict[str, int] = {}
         self._queued: set[str] = set()
@@ -94,9 +106,11 @@ class AnyOrder(RuleBasedStateMachine):
         if self._records:
             possible += [self.ask_for_another_run, self.a_record_comes_again]
         if self._queued:
-            possible += [self.claim] * 3
+            possible += [self.claim] * 3 + [self.claim_a_batch] * 2
         if self._held:
             possible += [self.finish, self.finish, self.die_before_the_commit, self.die, self.renew]
+        if self._batches:
+            possible += [self.finish_a_batch] * 2
         if self._owners:
             possible += [self.a_lease_runs_out, self.a_paused_worker_is_overtaken]
         if self._owners and self._held:
@@ -177,7 +191,33 @@ class AnyOrder(RuleBasedStateMachine):
         if task is None:
             return None
         self._claimed.add(task.fence)
+        assert not task.batched
         assert idle or not task.losses
+        return await self._reading(name, task)
+
+    def claim_a_batch(self) -> None:
+        """As `claim`."""
+        names = self._pick([*itertools.combinations(WORKERS, 1), *itertools.combinations(WORKERS, 2)])
+        self._change("UPDATE task SET available_at = now() WHERE state = 'queued'")
+
+        async def claims() -> list[list[Held]]:
+            return await asyncio.gather(*(self._claim_a_batch(name) for name in names))
+
+        for batch in self._run(claims()):
+            for held in batch:
+                assert held.task.subject not in self._owners
+                self._owners[held.task.subject] = held.task.fence
+            if batch:
+                self._batches.append(batch)
+
+    async def _claim_a_batch(self, name: str) -> list[Held]:
+        async with self._parts.database.begin() as connection:
+            tasks = await batches.claim(connection, name, LEASE, PREVIEWS)
+        assert all(task.batched for task in tasks)
+        self._claimed |= {task.fence for task in tasks}
+        return [await self._reading(name, task) for task in tasks]
+
+    async def _reading(self, name: str, task: Task) -> Held:
         (row,) = await self._parts.database.fetch(
             "SELECT uploaded_at FROM preview_file WHERE id = :id", id=UUID(task.subject)
         )
@@ -222,6 +262,36 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             assert self._tables() == before
 
+    async def _conclude_a_batch(self, batch: Sequence[Held], absent: bool) -> None:
+        looker = self._lookers[batch[0].worker]
+        looks = [
+            Look(held.task, Sought(("movies", "s"), held.uploaded_at, PreviewStatus.READY), absent) for held in batch
+        ]
+        await looker._conclude(sort_out(looks, store="S3", policy=looker._policy, now=datetime.now(UTC)))
+
+    def finish_a_batch(self) -> None:
+        """As `finish`: each member that is still its worker's moves, and nothing else does."""
+        batch, absent = self._pick(self._batches), self._pick([True, True, False])
+        self._batches.remove(batch)
+        mine = [held for held in batch if self._owns(held.task)]
+        before = self._tables()
+        self._run(self._conclude_a_batch(batch, absent))
+        after = self._tables()
+        moved = {new.id for old, new in zip(before["task"], after["task"], strict=True) if old != new}
+        assert moved == {held.task.id for held in mine}
+        missing = {
+            UUID(held.task.subject)
+            for held in mine
+            if absent and held.task.looks and held.uploaded_at == self._uploaded_at[held.task.subject]
+        }
+        changed = {new.id for old, new in zip(before["preview_file"], after["preview_file"], strict=True) if old != new}
+        assert changed == missing
+        for held in mine:
+            self._forget_owner(held.task)
+        if self._pick([True, False]):
+            self._run(self._conclude_a_batch(batch, absent))
+            assert self._tables() == after
+
     def die_before_the_commit(self) -> None:
         held, code = self._pick(self._held), self._pick(OUTCOMES)
         self._held.remove(held)
@@ -240,6 +310,7 @@ class AnyOrder(RuleBasedStateMachine):
     def die(self) -> None:
         name = self._pick(self._held).worker
         self._held = [held for held in self._held if held.worker != name]
+        self._batches = [batch for batch in self._batches if batch[0].worker != name]
 
     def a_lease_runs_out(self) -> None:
         self._end_lease(self._pick(sorted(self._owners)))
@@ -363,6 +434,7 @@ class AnyOrder(RuleBasedStateMachine):
     def teardown(self) -> None:
         """All workers die; the janitor and one that goes on bring everything to its end."""
         self._held.clear()
+        self._batches.clear()
         for subject in sorted(self._owners):
             self._end_lease(subject)
         self.the_janitor_looks()
@@ -370,6 +442,8 @@ class AnyOrder(RuleBasedStateMachine):
             self._act(self._found[0])
         assert not self._owners
         self._change("UPDATE task SET available_at = now() WHERE state = 'queued'")
+        while batch := self._run(self._claim_a_batch(WORKERS[0])):
+            self._run(self._conclude_a_batch(batch, absent=False))
         while held := self._run(self._claim(WORKERS[0])):
             self._run(self._conclude(held, None))
         tables = self._tables()

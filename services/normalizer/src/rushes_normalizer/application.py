@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from rushes_runtime.circuits import NeededStore
+from rushes_runtime.circuits import Circuits, NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
+from rushes_runtime.service import process_name
 from rushes_runtime.store import open_store
-from rushes_runtime.wiring import run_roles
+from rushes_runtime.waiting import Hint
+from rushes_runtime.wiring import retry_policy, run_roles
 
 from rushes_normalizer.attention_endpoint import attention_route
 from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake, group_of
+from rushes_normalizer.looking import SourceLooker
 from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.sandbox_check import check_sandbox
@@ -58,6 +61,21 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
             )
             return [intake]
 
+        workshop = PreviewWorkshop(settings, database, store, tools)
+
+        def make_looker(health: Health, circuits: Circuits, ended: Hint) -> SourceLooker:
+            return SourceLooker(
+                name=process_name(),
+                settings=settings,
+                database=database,
+                store=store,
+                workshop=workshop,
+                policy=retry_policy(settings, settings.missing_confirm_after),
+                health=health,
+                circuits=circuits,
+                ended=ended,
+            )
+
         return await run_roles(
             settings,
             "normalizer",
@@ -65,8 +83,9 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
             database=database,
             migrations=MIGRATIONS,
             stores=[NeededStore("main", store)],
-            workshop=PreviewWorkshop(settings, database, store, tools),
+            workshop=workshop,
             make_intakes=make_intakes,
             confirm_absence_after=settings.missing_confirm_after,
+            beside_worker=make_looker,
             routes=[attention_route(database)] if settings.operations_attention else [],
         )

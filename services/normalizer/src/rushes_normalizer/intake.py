@@ -108,6 +108,7 @@ class UploadIntake:
             now + self._offsets[folded.lane],
             {"encoding": encoding},
             share=str(folded.row.project_id or ""),
+            batched=folded.lane is Lane.BULK,
         )
 
     def _event(self, folded: Folded, now: datetime, traces: dict[str, str | None]) -> Outgoing:

@@ -17,3 +17,4 @@ CHILD_MEMORY = Histogram(
 SANDBOX_ENFORCED = Gauge(
     "rushes_sandbox_enforced", "1 if this kernel confines ffmpeg by the mechanism, else 0.", ["mechanism"]
 )
+LOOKS = Counter("rushes_looks_total", "Jobs whose sources were looked for in batches, by outcome.", ["outcome"])

@@ -17,6 +17,25 @@ SCHEMA: Final = "normalizer"
 
 
 @dataclass(frozen=True)
+class Sought:
+    """Where a preview's source should lie, and which upload it is of."""
+
+    place: tuple[str, str]
+    uploaded_at: datetime
+    status: PreviewStatus
+
+    @property
+    def bucket(self) -> str:
+        """Its bucket."""
+        return self.place[0]
+
+    @property
+    def key(self) -> str:
+        """Its key."""
+        return self.place[1]
+
+
+@dataclass(frozen=True)
 class PreviewRow:
     """A preview as the normalizer keeps it. `version` grows by one at each transition."""
 
@@ -61,7 +80,11 @@ class PreviewRow:
 
 # Locking in id order keeps two batches that share previews from waiting for each other.
 LOCK: Final = text("SELECT * FROM preview_file WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+LOCK_ALONE: Final = text("SELECT 1 FROM preview_file WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 READ: Final = text("SELECT * FROM preview_file WHERE id = ANY(:ids)")
+SOUGHT: Final = text("""
+    SELECT id, source->>'bucket' AS bucket, source->>'key' AS key, uploaded_at, status
+    FROM preview_file WHERE id = ANY(:ids) AND deleted_at IS NULL""")
 
 _COLUMNS: Final = (
     ("id", "uuid"),
@@ -111,6 +134,16 @@ SAVE: Final = text(f"""
         purged_at = CASE WHEN excluded.deleted_at IS NOT NULL THEN held.purged_at END
     WHERE held.version < excluded.version""")  # noqa: S608 - the names are this module's own
 
+# A failed job changes little of a row, and nothing that is long.
+SAVE_STATUS: Final = text("""
+    UPDATE preview_file AS held SET status = new.status, version = new.version, fence = new.fence, updated_at = now(),
+        failure_code = new.failure_code, failure_message = new.failure_message,
+        failure_for_artist = new.failure_for_artist
+    FROM json_to_recordset(CAST(:rows AS json))
+        AS new (id uuid, status text, version bigint, fence bigint, failure_code text, failure_message text,
+                failure_for_artist text)
+    WHERE held.id = ANY(:ids) AND held.id = new.id AND held.version < new.version""")
+
 
 async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, PreviewRow]:
     """The rows of the given previews, locked until the transaction ends."""
@@ -118,11 +151,26 @@ async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, P
     return {row["id"]: row_of(row) for row in result.mappings()}
 
 
+async def lock_alone(connection: AsyncConnection, ids: Iterable[UUID]) -> None:
+    """Lock the rows of the given previews, as `lock` does, without reading them."""
+    await connection.execute(LOCK_ALONE, {"ids": list(ids)})
+
+
+async def read_all(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, PreviewRow]:
+    """The rows of the given previews, as they are now."""
+    result = await connection.execute(READ, {"ids": list(ids)})
+    return {row["id"]: row_of(row) for row in result.mappings()}
+
+
 async def read(connection: AsyncConnection, preview_file_id: UUID) -> PreviewRow | None:
     """One row, as it is now."""
-    result = await connection.execute(READ, {"ids": [preview_file_id]})
-    row = result.mappings().one_or_none()
-    return row_of(row) if row else None
+    return (await read_all(connection, [preview_file_id])).get(preview_file_id)
+
+
+async def sought(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Sought]:
+    """What to look for, of previews that are not deleted."""
+    result = await connection.execute(SOUGHT, {"ids": ids})
+    return {row.id: Sought((row.bucket, row.key), row.uploaded_at, PreviewStatus(row.status)) for row in result}
 
 
 async def save(connection: AsyncConnection, rows: Sequence[PreviewRow]) -> None:
@@ -131,6 +179,13 @@ async def save(connection: AsyncConnection, rows: Sequence[PreviewRow]) -> None:
         # What is left out reads as NULL; most of a new row is.
         values = [{name: value for name, value in vars(row).items() if value is not None} for row in rows]
         await connection.execute(SAVE, {"rows": to_json(values).decode()})
+
+
+async def save_status(connection: AsyncConnection, rows: Sequence[PreviewRow]) -> None:
+    """Update what a failed job changes: status, version, fence and failure; the rows' locks are held."""
+    names = ("id", "status", "version", "fence", "failure_code", "failure_message", "failure_for_artist")
+    values = [{name: getattr(row, name) for name in names} for row in rows]
+    await connection.execute(SAVE_STATUS, {"rows": to_json(values).decode(), "ids": [row.id for row in rows]})
 
 
 def row_of(row: RowMapping) -> PreviewRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -22,8 +22,10 @@ _ADD: Final = text("""
                 task_id uuid, outcome text)""")
 _MOVE: Final = text("UPDATE request SET task_id = :waiting WHERE task_id = :ended AND ended_at IS NULL")
 _END: Final = text("""
-    UPDATE request SET ended_at = now(), outcome = :outcome, failure_code = :code
-    WHERE task_id = :task AND ended_at IS NULL RETURNING event_id""")
+    UPDATE request SET ended_at = now(), outcome = ending.outcome, failure_code = ending.code
+    FROM json_to_recordset(CAST(:endings AS json)) AS ending (task uuid, outcome text, code text)
+    WHERE request.task_id = ANY(:tasks) AND request.task_id = ending.task AND request.ended_at IS NULL
+    RETURNING request.task_id, request.event_id""")
 # A deleted preview needs no work: what waits is dropped, what runs loses its fence.
 _DROP: Final = text("""
     WITH open AS (SELECT id AS open_id, state AS was, tries + looks + losses + 1 AS number
@@ -63,10 +65,14 @@ async def move(connection: AsyncConnection, ended: UUID, waiting: UUID) -> None:
     await connection.execute(_MOVE, {"ended": ended, "waiting": waiting})
 
 
-async def end(connection: AsyncConnection, task_id: UUID, outcome: str, code: str | None) -> list[str]:
-    """End the requests of a task; their event ids."""
-    result = await connection.execute(_END, {"task": task_id, "outcome": outcome, "code": code})
-    return [row.event_id for row in result]
+async def end(connection: AsyncConnection, endings: Mapping[UUID, tuple[str, str | None]]) -> dict[UUID, list[str]]:
+    """End the requests of tasks, each with its outcome and failure code; their event ids by task."""
+    rows = [{"task": task, "outcome": outcome, "code": code} for task, (outcome, code) in endings.items()]
+    result = await connection.execute(_END, {"endings": to_json(rows).decode(), "tasks": list(endings)})
+    answered: dict[UUID, list[str]] = {task: [] for task in endings}
+    for row in result:
+        answered[row.task_id].append(row.event_id)
+    return answered
 
 
 async def cancel(connection: AsyncConnection, preview_file_ids: Sequence[UUID]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -251,7 +252,7 @@ class PreviewWorkshop:
 
     async def lock(self, connection: AsyncConnection, subject: str) -> None:
         """Lock a preview's row."""
-        await previews.lock(connection, [UUID(subject)])
+        await previews.lock_alone(connection, [UUID(subject)])
 
     async def joined(self, connection: AsyncConnection, task: Task, waiting: UUID) -> None:
         """Let the waiting task answer the requests."""
@@ -277,16 +278,28 @@ class PreviewWorkshop:
             return
         row = await self._row(connection, task)
         if not await self._superseded(connection, task, row, result.uploaded_at):
-            await self._transit(connection, task, row, after_success(row, result, task.fence), "done")
+            after = after_success(row, result, task.fence)
+            await previews.save(connection, [after])
+            await self._announce(connection, [(task, row, after)], "done")
 
     async def failed(self, connection: AsyncConnection, task: Task, failure: AttemptFailedError) -> None:
         """Write `broken` or `missing` and its event; a purge comes again."""
         if task.lane == purging.LANE:
             return
-        row = await self._row(connection, task)
-        read = failure.uploaded_at if isinstance(failure, NormalizeFailedError) else None
-        if not await self._superseded(connection, task, row, read):
-            await self._transit(connection, task, row, after_failed_job(row, failure, task.fence), "failed")
+        await self.all_failed(connection, [(task, await self._row(connection, task), failure)])
+
+    async def all_failed(
+        self, connection: AsyncConnection, failures: Sequence[tuple[Task, PreviewRow, AttemptFailedError]]
+    ) -> None:
+        """Write `broken` or `missing` and the events of many previews, each of another; their rows are locked."""
+        moves = []
+        for task, row, failure in failures:
+            read = failure.uploaded_at if isinstance(failure, NormalizeFailedError) else None
+            if not await self._superseded(connection, task, row, read):
+                moves.append((task, row, after_failed_job(row, failure, task.fence)))
+        if moves:
+            await previews.save_status(connection, [after for _, _, after in moves])
+            await self._announce(connection, moves, "failed")
 
     async def _superseded(
         self, connection: AsyncConnection, task: Task, row: PreviewRow, uploaded_at: datetime | None
@@ -311,24 +324,30 @@ class PreviewWorkshop:
         assert row, f"no preview {task.subject} for a task that ended under its lock"
         return row
 
-    async def _transit(
-        self, connection: AsyncConnection, task: Task, before: PreviewRow, after: PreviewRow, job_state: str
+    async def _announce(
+        self, connection: AsyncConnection, moves: Sequence[tuple[Task, PreviewRow, PreviewRow]], job_state: str
     ) -> None:
+        """Write the outcome of the requests of ended tasks, and the events of their previews."""
         now = datetime.now(UTC)
-        await previews.save(connection, [after])
-        if after.failure_code != FailureCode.SOURCE_MISSING:
-            await absences.found(connection, after.id)
-        answered = await requests.end(connection, task.id, after.status.value, after.failure_code)
-        event = status_changed(
-            before,
-            after,
-            job_state=job_state,
-            request_ids=answered,
-            attempt=task.attempt,
-            expose_missing=self._settings.expose_missing,
-            now=now,
+        for _, _, after in moves:
+            if after.failure_code != FailureCode.SOURCE_MISSING:
+                await absences.found(connection, after.id)
+        answered = await requests.end(
+            connection, {task.id: (after.status.value, after.failure_code) for task, _, after in moves}
         )
-        await outbox.put(connection, [Outgoing.of(announcement(event, now=now))])
+        events = [
+            status_changed(
+                before,
+                after,
+                job_state=job_state,
+                request_ids=answered[task.id],
+                attempt=task.attempt,
+                expose_missing=self._settings.expose_missing,
+                now=now,
+            )
+            for task, before, after in moves
+        ]
+        await outbox.put(connection, [Outgoing.of(announcement(event, now=now)) for event in events])
 
     async def tidy(self, connection: AsyncConnection) -> None:
         """Give orphans a job, and deleted previews their purge and their tombstone."""

@@ -161,6 +161,11 @@ class Janitor:
                 await self._requeue_or_end(connection, task)
 
     async def _requeue_or_end(self, connection: AsyncConnection, task: Task) -> None:
+        if task.batched:
+            # Two hundred share a batch, and none of them has done its work: a loss would make each run alone in its
+            # process. It goes to a slot, so that what loses workers there is told from what was only beside it.
+            await self._requeue(connection, task, losses=0, message="its batch lost its worker")
+            return
         message = f"lost its worker {task.losses + 1} times"
         if task.losses + 1 >= self._loss_limit:
             poison = FailureCode.POISON
@@ -169,13 +174,22 @@ class Janitor:
                 failure = AttemptFailedError(FailureCode.POISON, message)
                 await self._subjects.failed(connection, task, failure)
             return
+        await self._requeue(connection, task, losses=1, message=message)
+
+    async def _requeue(self, connection: AsyncConnection, task: Task, *, losses: int, message: str) -> None:
         requeued = await ledger.requeue(
-            connection, task, wait=_LOSS_WAIT, losses=1, code=FailureCode.WORKER_LOST, message=message
+            connection,
+            task,
+            wait=_LOSS_WAIT,
+            losses=losses,
+            code=FailureCode.WORKER_LOST,
+            message=message,
+            outcome=Outcome.LOST,
         )
         if requeued.joined:
             await self._subjects.joined(connection, task, requeued.joined)
         if requeued.held:
-            log.warning("lease_over", subject=task.subject, fence=task.fence, losses=task.losses + 1)
+            log.warning("lease_over", subject=task.subject, fence=task.fence, losses=task.losses + losses)
 
     async def _measure(self) -> None:
         (outbox,) = await self._database.fetch(_OUTBOX)

@@ -22,16 +22,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rushes_runtime.database import Database
 from rushes_runtime.usage import Usage
 
-# Joining: at most one task of a subject waits. A new request moves it forward, never back.
+# Joining: at most one task of a subject waits. A new request moves it forward, never back. Whoever asks for a slot gets
+# one.
 ENQUEUE: Final = text("""
-    INSERT INTO task AS waiting (subject, lane, share, rank, payload)
-    SELECT subject, lane, share, rank, payload
+    INSERT INTO task AS waiting (subject, lane, share, rank, payload, batched)
+    SELECT subject, lane, share, rank, payload, batched
     FROM json_to_recordset(CAST(:tasks AS json))
-        AS new (subject text, lane text, share text, rank timestamptz, payload jsonb)
+        AS new (subject text, lane text, share text, rank timestamptz, payload jsonb, batched boolean)
     ON CONFLICT (subject) WHERE state = 'queued' DO UPDATE SET
         lane = CASE WHEN excluded.rank < waiting.rank THEN excluded.lane ELSE waiting.lane END,
         rank = least(waiting.rank, excluded.rank),
-        share = excluded.share, payload = excluded.payload,
+        share = excluded.share, payload = excluded.payload, batched = waiting.batched AND excluded.batched,
         available_at = now(), deferred = false, tries = 0, looks = 0
     RETURNING id, subject""")
 
@@ -58,12 +59,13 @@ COME_BACK: Final = text("""
 _NO_TWIN: Final = """
     (SELECT true FROM task AS other WHERE other.subject = next.subject AND other.state = 'running') IS NULL"""
 _CAN_BE_CLAIMED: Final = f"""
-    state = 'queued' AND NOT deferred AND available_at <= now()
+    state = 'queued' AND NOT deferred AND NOT batched AND available_at <= now()
     AND subject NOT LIKE ALL (CAST(:left_out AS text[])) AND {_NO_TWIN}"""
 _LOST: Final = f"losses > 0 AND {_CAN_BE_CLAIMED}"
 
 # Claiming: lowest rank first, without waiting for other claimers. Each claim takes the next fence. Should two claimers
-# meet on one subject, the unique index lets one through. Subjects whose store is down are passed over.
+# meet on one subject, the unique index lets one through. Subjects whose store is down are passed over. What waits for a
+# batch (batches.py) is not for a slot.
 _CLAIM: Final = """
     UPDATE task SET state = 'running', worker = :worker, fence = nextval('fence'),
         lease_until = now() + make_interval(secs => :lease), started_at = now(), progress = NULL
@@ -113,11 +115,12 @@ END: Final = text(f"""{_HELD_BEFORE}
             failure_code = CAST(:code AS text), failure_message = :message
         FROM held WHERE id = held_id{_AND_TELL}""")  # noqa: S608 - all of it is this module's own
 
-# Back to the queue, by the holder of the fence (or by the janitor, for a lease that is over).
+# Back to the queue, by the holder of the fence (or by the janitor, for a lease that is over); then for a slot.
 REQUEUE: Final = text(f"""{_HELD_BEFORE}
         UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait), deferred = :wait > 0,
             tries = tries + :tries, looks = looks + :looks, losses = losses + :losses, worker = NULL,
-            lease_until = NULL, progress = NULL, failure_code = CAST(:code AS text), failure_message = :message
+            lease_until = NULL, progress = NULL, batched = false,
+            failure_code = CAST(:code AS text), failure_message = :message
         FROM held WHERE id = held_id{_AND_TELL}""")  # noqa: S608 - all of it is this module's own
 
 WAITING: Final = text("SELECT id FROM task WHERE subject = :subject AND state = 'queued'")
@@ -146,6 +149,7 @@ class NewTask:
 
     Attributes:
         share: whose work it is. Shares take turns within a lane; those who have none are one.
+        batched: it waits for a batch (batches.py) before it waits for a slot.
     """
 
     subject: str
@@ -153,6 +157,7 @@ class NewTask:
     rank: datetime
     payload: Mapping[str, Any]
     share: str = ""
+    batched: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,7 @@ class Task:
     looks: int
     losses: int
     created_at: datetime
+    batched: bool
 
     @property
     def attempt(self) -> int:
@@ -175,7 +181,8 @@ class Task:
         return self.tries + self.looks + self.losses + 1
 
 
-def _task(row: RowMapping) -> Task:
+def task_of(row: RowMapping) -> Task:
+    """A `Task` of what the database gives."""
     return Task(
         row["id"],
         row["subject"],
@@ -186,6 +193,7 @@ def _task(row: RowMapping) -> Task:
         row["looks"],
         row["losses"],
         row["created_at"],
+        row["batched"],
     )
 
 
@@ -213,6 +221,7 @@ async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict
             "share": task.share,
             "rank": task.rank,
             "payload": task.payload,
+            "batched": task.batched,
         }
         for task in sorted(tasks, key=lambda task: task.subject)
     ]
@@ -238,7 +247,7 @@ async def claim(
                 row = (await connection.execute(CLAIM_LOST, values)).mappings().one_or_none()
     except IntegrityError:
         return None  # another worker took a task of this subject in the same moment; look again later
-    return _task(row) if row else None
+    return task_of(row) if row else None
 
 
 async def renew(
@@ -315,13 +324,17 @@ async def requeue(
     losses: int = 0,
     code: FailureCode | None = None,
     message: str | None = None,
+    outcome: Outcome | None = None,
     usage: Usage | None = None,
 ) -> Requeued:
-    """Put a running task back into the queue, to be claimed after `wait`.
+    """Put a running task back into the queue, to be claimed by a slot after `wait`.
 
     If a newer task of the subject waits already, this one ends and that one does the work.
+
+    Args:
+        outcome: of the attempt, if what it counts as does not tell.
     """
-    outcome = _outcome_of(tries=tries, looks=looks, losses=losses, code=code)
+    outcome = outcome or outcome_of(tries=tries, looks=looks, losses=losses, code=code)
     values = {
         "id": task.id,
         "fence": task.fence,
@@ -344,7 +357,8 @@ async def requeue(
         return Requeued(held, found)
 
 
-def _outcome_of(*, tries: int, looks: int, losses: int, code: FailureCode | None) -> Outcome:
+def outcome_of(*, tries: int = 0, looks: int = 0, losses: int = 0, code: FailureCode | None) -> Outcome:
+    """What became of an attempt whose task goes back to the queue."""
     if losses:
         return Outcome.LOST
     if looks:
@@ -371,7 +385,7 @@ async def clock(connection: AsyncConnection) -> datetime:
 async def expired(connection: AsyncConnection, limit: int = 100) -> list[Task]:
     """Running tasks whose lease is over."""
     result = await connection.execute(EXPIRED, {"limit": limit})
-    return [_task(row) for row in result.mappings()]
+    return [task_of(row) for row in result.mappings()]
 
 
 async def still_expired(connection: AsyncConnection, task: Task) -> bool:

@@ -1,4 +1,4 @@
-"""The tables that every service has in its own schema, as SQL for its first migration.
+"""The tables that every service has in its own schema, as SQL for its migrations.
 
 The runtime knows a task by its subject (a preview, or a preview at a site), its lane and its payload.
 """
@@ -112,4 +112,15 @@ QUEUE_AT_SCALE: Final = (
     """
     ALTER TABLE task SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
         autovacuum_vacuum_cost_delay = 0)""",
+)
+
+# Tasks that many processes could claim one by one, and that one takes many of at once instead: batches.py. Slots and
+# batches each have an index of what is theirs, so that neither reads through what waits for the other.
+BATCHED_TASKS: Final = (
+    "ALTER TABLE task ADD COLUMN batched boolean NOT NULL DEFAULT false",
+    "CREATE INDEX task_batches ON task (available_at) WHERE state = 'queued' AND batched",
+    "DROP INDEX task_queue",
+    "DROP INDEX task_lost",
+    "CREATE INDEX task_queue ON task (rank) WHERE state = 'queued' AND NOT deferred AND losses = 0 AND NOT batched",
+    "CREATE INDEX task_lost ON task (rank) WHERE state = 'queued' AND NOT deferred AND losses > 0 AND NOT batched",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
@@ -22,6 +23,13 @@ from rushes_runtime.service import Need, Role, process_name, run_service
 from rushes_runtime.settings import RuntimeSettings
 from rushes_runtime.waiting import Hint
 from rushes_runtime.worker import Result, Worker, WorkerLimits, Workshop
+
+
+class HintedRole(Role, Protocol):
+    """A role that is woken before its next look into the ledger."""
+
+    hint: Hint
+
 
 ROLES = ("intake", "worker", "relay", "janitor")
 
@@ -65,6 +73,17 @@ def make_circuits(settings: RuntimeSettings, stores: Sequence[NeededStore]) -> C
     return Circuits(stores, settings.instance, policy)
 
 
+def retry_policy(settings: RuntimeSettings, confirm_absence_after: float) -> RetryPolicy:
+    """When failed jobs are tried again."""
+    return RetryPolicy(
+        limit=settings.retry_limit,
+        age=timedelta(seconds=settings.retry_age),
+        first_wait=timedelta(seconds=settings.retry_first_wait),
+        longest_wait=timedelta(seconds=settings.retry_longest_wait),
+        confirm_absence_after=timedelta(seconds=confirm_absence_after),
+    )
+
+
 def make_worker(
     settings: RuntimeSettings,
     database: Database,
@@ -89,13 +108,7 @@ def make_worker(
             attempt_timeout=settings.attempt_timeout,
             drain_budget=settings.drain_budget,
         ),
-        retries=RetryPolicy(
-            limit=settings.retry_limit,
-            age=timedelta(seconds=settings.retry_age),
-            first_wait=timedelta(seconds=settings.retry_first_wait),
-            longest_wait=timedelta(seconds=settings.retry_longest_wait),
-            confirm_absence_after=timedelta(seconds=confirm_absence_after),
-        ),
+        retries=retry_policy(settings, confirm_absence_after),
         scratch=settings.scratch,
         health=health,
         circuits=circuits,
@@ -114,6 +127,7 @@ async def run_roles(
     workshop: Workshop[Result],
     make_intakes: Callable[[Health, Callable[[], None]], Sequence[Intake]],
     confirm_absence_after: float,
+    beside_worker: Callable[[Health, Circuits, Hint], HintedRole] | None = None,
     routes: Sequence[web.RouteDef] = (),
 ) -> int:
     """Run the chosen roles of a service until a signal; the exit code.
@@ -121,6 +135,8 @@ async def run_roles(
     Args:
         stores: what a worker's jobs need; those that all need must be whole before it starts.
         make_intakes: makes the intakes, given what each calls after a batch, to wake workers and relay.
+        beside_worker: makes what works beside the slots of each worker, given what the worker knows of its stores, and
+            what it gives after each end to wake the relay.
         routes: what the operations server serves beside metrics and probes.
 
     Raises:
@@ -152,6 +168,10 @@ async def run_roles(
         )
         hints.append(worker.hint)
         front.append(worker)
+        if beside_worker:
+            beside = beside_worker(health, circuits, relay.hint)
+            hints.append(beside.hint)
+            front.append(beside)
     if "intake" in roles:
         front += make_intakes(health, wake)
     if "relay" in roles:

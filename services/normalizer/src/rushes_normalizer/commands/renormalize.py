@@ -101,9 +101,11 @@ def renormalize(
         if as_json:
             print_json({"requested": listed, "dry_run": dry_run})
         else:
+            lines = []
             for row in listed:
                 ended = f"  {row['outcome']} {row['code'] or ''}" if following else ""
-                out.print(f"{row['preview_file_id']}  {row['status']}{ended}".rstrip())
+                lines.append(f"{row['preview_file_id']}  {row['status']}{ended}".rstrip())
+            out.out("\n".join(lines))  # one by one, twenty thousand take seconds
             out.print(f"{len(listed)} previews {'would be asked for' if dry_run else 'asked for'}")
         return 0 if all(ended_well(end) for end in ends.values()) else 1
 
