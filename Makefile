@@ -95,6 +95,10 @@ faults: environment ## 200 faults on real servers, then a look from outside; nee
 faults-calibrate: environment ## Mutants of the product: the conductor must catch each
 	$(BIN)/python -m tests.faults.calibrate
 
+.PHONY: bench-bulk
+bench-bulk: environment ## Previews a second that a bulk pass over lost sources ends
+	$(BIN)/python -m tests.bench.bulk
+
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas and documentation tables anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json
