@@ -3,8 +3,8 @@
 So many previews stand in the database as `ready`, with all their files named, and no source lies in the store. Then
 `rushes-normalizer renormalize --include-ready` is called as an operator calls it, and `status-changed` is read until
 each is `missing`. Two processes serve: `run --roles intake,relay,janitor` and `run --roles worker`, with their default
-settings but for MISSING_CONFIRM_AFTER and ABSENCE_FLOOD_NUMBER; PostgreSQL, SeaweedFS and the broker run beside them (Apache Kafka where Java
-is, else the embedded one).
+settings but for MISSING_CONFIRM_AFTER and ABSENCE_FLOOD_NUMBER; PostgreSQL, SeaweedFS and the broker run beside them
+(Apache Kafka where Java is, else the embedded one).
 
 rows_per_second: previews over the seconds from the start of the command, the start of its Python too, to the last
 event, for the largest pass. At least 1,000 is wanted.

@@ -38,20 +38,21 @@ CLAIM_BATCH: Final = text("""
     FROM next WHERE task.id = next.id
     RETURNING task.*""")
 
-# Each attempt ends where its task ends or goes back, and by the same statement, as in ledger.py. (The ids stand apart
-# so that they are looked up, however many tasks there are.)
+# Each attempt ends where its task ends or goes back, and by the same statement, as in ledger.py. (Each task is looked up
+# by its id, whatever the planner believes of a table that grows and ends by the thousand.)
 _HELD_BEFORE: Final = """
     WITH held AS (
-        SELECT task.id AS held_id, task.worker AS held_by, tries + task.looks + losses + 1 AS number, said.*
-        FROM task JOIN json_to_recordset(CAST(:said AS json))
+        SELECT found.*, said.*
+        FROM json_to_recordset(CAST(:said AS json))
             AS said (said_id uuid, said_fence bigint, code text, message text, outcome text, wait double precision,
                      more_looks integer, again boolean)
-            ON task.id = said_id AND task.fence = said_fence
-        WHERE task.id = ANY(:ids) AND task.state = 'running'{also}
-        FOR UPDATE OF task),
+        CROSS JOIN LATERAL (
+            SELECT id AS held_id, worker AS held_by, tries + looks + losses + 1 AS number FROM task
+            WHERE id = said_id AND fence = said_fence AND state = 'running'{also}
+            FOR UPDATE) AS found),
     ended AS ("""
 _AND_TELL: Final = """
-        FROM held WHERE id = held_id
+        FROM held WHERE id = ANY(:ids) AND id = held_id
         RETURNING task.*, held.*),
     told AS (
         INSERT INTO attempt (fence, task_id, subject, number, lane, worker, started_at, ended_at, outcome, code)
@@ -65,17 +66,14 @@ END_BATCH: Final = text(f"""{_HELD_BEFORE.format(also="")}
 
 # Back to the queue, each by the holder of its fence, at its old rank; not those whose subject has a newer task there.
 _NO_NEWER: Final = """
-          AND (SELECT true FROM task AS newer WHERE newer.subject = task.subject AND newer.state = 'queued') IS NULL"""
+              AND (SELECT true FROM task AS newer WHERE newer.subject = task.subject AND newer.state = 'queued') IS NULL"""
 REQUEUE_BATCH: Final = text(f"""{_HELD_BEFORE.format(also=_NO_NEWER)}
         UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => wait),
             deferred = wait > 0 AND NOT again, batched = again, looks = task.looks + more_looks,
             worker = NULL, lease_until = NULL, failure_code = code, failure_message = message{_AND_TELL}""")  # noqa: S608
 
 # Still held: which of a batch nobody has taken back. That stays so while the subjects' locks are held.
-HELD: Final = text("""
-    SELECT task.id FROM task JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS mine (id, fence)
-        ON task.id = mine.id AND task.fence = mine.fence
-    WHERE task.id = ANY(:ids) AND state = 'running'""")
+RUNNING: Final = text("SELECT id, fence FROM task WHERE id = ANY(:ids) AND state = 'running'")
 
 NEWER: Final = text("SELECT subject, id FROM task WHERE subject = ANY(:subjects) AND state = 'queued'")
 
@@ -122,8 +120,9 @@ async def claim(connection: AsyncConnection, worker: str, lease: float, limit: i
 
 async def held(connection: AsyncConnection, tasks: Sequence[Task]) -> set[UUID]:
     """The ids of the tasks that are still this worker's, which stays so while their subjects' locks are held."""
-    values = {"ids": [task.id for task in tasks], "fences": [task.fence for task in tasks]}
-    return {row.id for row in await connection.execute(HELD, values)}
+    result = await connection.execute(RUNNING, {"ids": [task.id for task in tasks]})
+    fences: dict[UUID, int] = {row.id: row.fence for row in result}
+    return {task.id for task in tasks if fences.get(task.id) == task.fence}
 
 
 async def end(connection: AsyncConnection, endings: Sequence[Ending]) -> set[UUID]:
