@@ -38,8 +38,8 @@ CLAIM_BATCH: Final = text("""
     FROM next WHERE task.id = next.id
     RETURNING task.*""")
 
-# Each attempt ends where its task ends or goes back, and by the same statement, as in ledger.py. (Each task is looked up
-# by its id, whatever the planner believes of a table that grows and ends by the thousand.)
+# Each attempt ends where its task ends or goes back, and by the same statement, as in ledger.py. Each task is looked up
+# by its id, whatever the planner believes of a table that grows and ends by the thousand.
 _HELD_BEFORE: Final = """
     WITH held AS (
         SELECT found.*, said.*
@@ -66,7 +66,8 @@ END_BATCH: Final = text(f"""{_HELD_BEFORE.format(also="")}
 
 # Back to the queue, each by the holder of its fence, at its old rank; not those whose subject has a newer task there.
 _NO_NEWER: Final = """
-              AND (SELECT true FROM task AS newer WHERE newer.subject = task.subject AND newer.state = 'queued') IS NULL"""
+              AND (SELECT true FROM task AS newer
+                   WHERE newer.subject = task.subject AND newer.state = 'queued') IS NULL"""
 REQUEUE_BATCH: Final = text(f"""{_HELD_BEFORE.format(also=_NO_NEWER)}
         UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => wait),
             deferred = wait > 0 AND NOT again, batched = again, looks = task.looks + more_looks,
