@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rushes_runtime.fairness import Fairness
 from rushes_runtime.ledger import NewTask
@@ -65,6 +65,8 @@ def test_lanes_and_shares_are_apart() -> None:
 
 
 @given(own=SECONDS, last=SECONDS, step=SECONDS, longest=SECONDS)
+@example(own=timedelta(0), last=timedelta(days=1), step=timedelta(days=1), longest=timedelta(seconds=3))
+@example(own=timedelta(0), last=timedelta(days=1), step=timedelta.resolution, longest=timedelta.resolution)
 def test_no_task_stands_before_its_own_time_or_later_than_the_longest_delay(
     own: timedelta, last: timedelta, step: timedelta, longest: timedelta
 ) -> None:

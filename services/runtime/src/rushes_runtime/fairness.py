@@ -37,7 +37,8 @@ class Fairness:
         """
         if last is None or not self.longest:
             return own
-        used = max(timedelta(0), last - own) / self.longest
+        # A rank may lie further ahead than any is given now: the settings were others, or a clock was.
+        used = min(1.0, max(timedelta(0), last - own) / self.longest)
         step = max(timedelta.resolution, self.step * (1 - used) ** 2)
         return min(max(own, last + step), own + self.longest)
 
