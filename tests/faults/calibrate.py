@@ -50,7 +50,7 @@ async def _play(
     patience: float,
 ) -> Performance:
     async with open_stage(servers, name, mutant=mutant, settings=_SETTINGS) as stage:
-        return await perform(stage, samples, faults, random.Random(_SEED), pace=_PACE, patience=patience)
+        return await perform(stage, samples, faults, random.Random(_SEED), pace=_PACE, patience=patience, in_turn=True)
 
 
 async def calibrate(mutants: Sequence[Mutant], folder: Path, *, unmutated: bool) -> dict[str, Any]:

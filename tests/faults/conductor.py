@@ -37,6 +37,7 @@ from tests.faults.flow import Studio, open_studio
 from tests.faults.kinds import DOINGS
 from tests.faults.plan import KINDS, Fault, Step, plan_faults, plan_flow
 from tests.faults.private_mounts import may_mount
+from tests.faults.readiness import until_ready
 from tests.faults.samples import Sample, make_samples
 from tests.faults.scene import Scene
 from tests.faults.settling import PATIENCE, settle
@@ -80,10 +81,12 @@ async def perform(
     *,
     pace: float,
     patience: float = PATIENCE,
+    in_turn: bool = False,
 ) -> Performance:
     """Play a flow and faults on a stage; what holds afterwards.
 
     Args:
+        in_turn: a fault that does not overlap another waits until all processes are up again.
         pace: seconds between two steps of the flow, on average.
         patience: seconds for all to end afterwards.
     """
@@ -94,10 +97,11 @@ async def perform(
         scene = Scene(stage, studio)
         for _ in range(_WARM_UP):
             await studio.play(next(flow))
+        await until_ready(stage)
         stop = asyncio.Event()
         playing = asyncio.create_task(studio.run(flow, stop))
         try:
-            await _inject(scene, faults, playing)
+            await _inject(scene, faults, playing, in_turn=in_turn)
             await asyncio.sleep(_LAST_STEPS)
         finally:
             stop.set()
@@ -116,13 +120,15 @@ async def perform(
     return performance
 
 
-async def _inject(scene: Scene, faults: Sequence[Fault], playing: asyncio.Task[None]) -> None:
+async def _inject(scene: Scene, faults: Sequence[Fault], playing: asyncio.Task[None], *, in_turn: bool) -> None:
     """One fault after another; some begin while the one before lasts."""
     began = time.monotonic()
     lasting: set[asyncio.Task[None]] = set()
     for fault in faults:
         if not fault.overlaps or len(lasting) > 1:
             await _ended(lasting)
+        if in_turn and not lasting:
+            await until_ready(scene.stage)
         await asyncio.sleep(fault.gap)
         if playing.done():
             playing.result()

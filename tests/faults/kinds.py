@@ -44,6 +44,7 @@ DOINGS: Final[dict[str, Doing]] = {
     "kill_cut_off": process_faults.kill_cut_off,
     "hang_child_for_good": process_faults.hang_child_for_good,
     "lying_encoder": process_faults.lying_encoder,
+    "relay_locked_out": server_faults.relay_locked_out,
     "unreadable_records": record_faults.unreadable_records,
     "reupload_in_job": process_faults.reupload_in_job,
 }

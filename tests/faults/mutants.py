@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rushes_normalizer import workshop
+from rushes_normalizer import looking, workshop
 from rushes_normalizer.media import make
-from rushes_runtime import intake, ledger, outbox, relay, worker
+from rushes_runtime import circuits, intake, ledger, outbox, relay, worker
 from rushes_runtime.database import Database
 from rushes_runtime.janitor import Janitor
 from rushes_runtime.leases import RoleLease
 from rushes_runtime.outbox import Outgoing
-from rushes_runtime.store import Unconditional
+from rushes_runtime.store import Unconditional, proof
 from rushes_runtime.store.s3 import S3Store
 from rushes_schemas import FailureCode
 from rushes_syncer import sites
@@ -144,19 +144,22 @@ def _commit_offsets_first() -> None:
 
 
 def _take_one_look() -> None:
-    @_instead_of(worker, "after_failure")
     def after_failure(original: Any, code: FailureCode, *, looks: int, **rest: Any) -> Any:
         return original(code, looks=1, **rest)
+
+    for owner in (worker, looking):
+        _instead_of(owner, "after_failure")(after_failure)
 
 
 def _try_once() -> None:
     @_instead_of(worker, "after_failure")
-    def after_failure(original: Any, code: FailureCode, *, policy: Any, **rest: Any) -> Any:
+    def after_failure(original: Any, code: FailureCode, *, policy: Any, store_back_in: Any, **rest: Any) -> Any:
         return original(code, policy=replace(policy, limit=1), **rest)
 
 
 def _look_at_no_sentinel() -> None:
-    _instead_of(workshop, "prove_whole")(_nothing)
+    for owner in (workshop, circuits, proof):
+        _instead_of(owner, "prove_whole")(_nothing)
 
 
 def _verify_nothing() -> None:
@@ -190,6 +193,7 @@ def _mark_before_sending() -> None:
     async def send(original: Any, self: Any, producer: Any, rows: list[Any]) -> None:
         mark = "UPDATE outbox SET sent_at = now() WHERE id = ANY(:ids) RETURNING id"
         await self._database.fetch(mark, ids=[row.id for row in rows])
+        await asyncio.sleep(_OPEN_WINDOW)
         await original(self, producer, rows)
 
 
@@ -271,14 +275,13 @@ MUTANTS: Final = {
         Mutant("unverified", "outputs are not verified", _verify_nothing, _faults(("lying_encoder", _SECOND, 8)),
                frozenset({"frames"})),
         Mutant("no_inbox", "an event that comes again counts again", _forget_the_inbox,
-               _faults(("records_again", "broker", 0), ("records_again", "broker", 0)), frozenset({"counted once"})),
+               _faults(*[("records_again", "broker", 0, 8.0)] * 2), frozenset({"counted once"})),
         Mutant("relay_unfenced", "every process relays, under an id of its own", _relay_as_one_likes,
                _faults(("pause_past_lease", _FIRST, _LONG), ("pause_past_lease", _SECOND, _LONG)), _ORDER),
         Mutant("marked_first", "outbox rows are marked before they are sent", _mark_before_sending,
-               _faults(("broker_down", "broker", 5), ("kill_both", _ALL, 0, 2.5),
-                       ("broker_down", "broker", 5), ("kill_both", _ALL, 0, 2.5)), _ORDER),
+               _faults(*[("kill_both", _ALL, 0, 3.0)] * 4), _ORDER),
         Mutant("newest_first", "the relay sends the newest first", _send_newest_first,
-               _faults(("broker_down", "broker", 4), ("broker_down", "broker", 4)), _ORDER),
+               _faults(("relay_locked_out", "relay", 6)), _ORDER),
         Mutant("any_version", "the syncer believes older records", _believe_any_version,
                _faults(("pause", _FIRST, 4), ("status_records_again", "broker", 0)), frozenset({"site row"})),
         Mutant("no_janitor", "nobody takes lost jobs back", _take_nothing_back, _KILLED,

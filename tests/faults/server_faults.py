@@ -59,6 +59,17 @@ async def connections_ended(scene: Scene, fault: Fault) -> None:
         )
 
 
+async def relay_locked_out(scene: Scene, fault: Fault) -> None:
+    """A hand in the database holds the lock of the relay's lease: events pile up in the outbox."""
+    connection = await asyncpg.connect(scene.stage.database_url, timeout=5)
+    try:
+        async with connection.transaction():
+            await connection.fetch("SELECT FROM normalizer.role_lease WHERE role = 'relay' FOR UPDATE")
+            await asyncio.sleep(fault.seconds)
+    finally:
+        await connection.close(timeout=5)
+
+
 async def rebalance_storm(scene: Scene, fault: Fault) -> None:
     """Strangers join the services' groups and leave them again, several times a second."""
     name = scene.stage.name

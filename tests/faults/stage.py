@@ -93,6 +93,7 @@ class Stage:
     s3: S3Proxy
     small_disks: bool
     processes: dict[str, Supervised] = field(default_factory=dict)
+    operations: dict[str, str] = field(default_factory=dict)  # each process's address for probes
 
     @property
     def prefix(self) -> str:
@@ -153,10 +154,10 @@ async def open_stage(
             if small_disks:
                 mount_small_disk(stage.scratch(process))
                 resources.callback(partial(_unmount, stage.scratch(process)))
-            supervised = Supervised(
-                process, _command(process, mutant), await _own(stage, process, mutant), folder / "logs"
-            )
+            own = await _own(stage, process, mutant)
+            supervised = Supervised(process, _command(process, mutant), own, folder / "logs")
             stage.processes[process] = supervised
+            stage.operations[process] = f"http://{LOOPBACK}:{own['OPERATIONS_PORT']}"
             await supervised.start()
             resources.push_async_callback(supervised.end)
         yield stage
@@ -177,7 +178,6 @@ def _environment(servers: Servers, name: str, folder: Path, url: str) -> dict[st
         "STORE__READ_TIMEOUT": "10",
         f"SITES__{SITE.upper()}__KIND": "local",
         f"SITES__{SITE.upper()}__ROOT": str(folder / SITE),
-        "OPERATIONS_PORT": "0",
         "LEASE": str(LEASE),
         "HEARTBEAT": "0.5",
         "JANITOR_INTERVAL": "0.5",
@@ -205,8 +205,8 @@ def _environment(servers: Servers, name: str, folder: Path, url: str) -> dict[st
 
 
 async def _own(stage: Stage, process: str, mutant: str | None) -> dict[str, str]:
-    """A process's environment: a proxy of its own to the database and to the store."""
-    (port,) = free_ports(1)
+    """A process's environment: a proxy of its own to the database and to the store, and its operations port."""
+    port, operations_port = free_ports(2)
     address = make_url(stage.environment["DATABASE_URL"])
     assert address.port
     await stage.servers.toxiproxy.add(f"{stage.name}-{process}", address.port, port)
@@ -215,6 +215,7 @@ async def _own(stage: Stage, process: str, mutant: str | None) -> dict[str, str]
         "DATABASE_URL": address.set(port=port).render_as_string(hide_password=False),
         "STORE__ENDPOINT_URL": f"http://{LOOPBACK}:{stage.s3.ports[process]}",
         "SCRATCH": str(stage.scratch(process)),
+        "OPERATIONS_PORT": str(operations_port),
         "FAULTS_FLAGS": str(stage.folder / "flags"),
         "FAULTS_MUTANT": mutant or "",
     }
