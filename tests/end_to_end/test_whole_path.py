@@ -195,8 +195,10 @@ async def _probe(port: int, path: str) -> Any:
         ("STORE__SECRET_ACCESS_KEY", "wrong", "the store"),
         ("STORE__BUCKET_PREFIX", "nobody-made-", "run migrate --store"),
         ("DATABASE_URL", "postgresql+asyncpg://nobody:x@127.0.0.1:9/none", "PostgreSQL"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:9", "waiting for intake"),
+        ("KAFKA__TOPIC_PREFIX", "nobody-made.", "there is no topic nobody-made.preview-uploaded"),
     ],
-    ids=["endpoint down", "credentials wrong", "bucket absent", "database down"],
+    ids=["endpoint down", "credentials wrong", "bucket absent", "database down", "broker down", "topics absent"],
 )
 async def test_a_server_that_is_away_at_the_start_is_waited_for_and_named(
     world: World, setting: str, value: str, said: str

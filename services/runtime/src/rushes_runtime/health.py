@@ -13,9 +13,10 @@ class Health:
     A busy worker stays ready: the control plane would kill it first.
     """
 
-    started: bool = False
+    running: bool = False
     draining: bool = False
     waiting_for: dict[str, str] = field(default_factory=dict)
+    to_join: set[str] = field(default_factory=set)  # consumer groups that this process has not been in yet
     _pulses: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def beat(self, loop: str, *, within: float) -> None:
@@ -30,6 +31,11 @@ class Health:
         """The loops that ought to have ticked."""
         now = time.monotonic()
         return [loop for loop, (at, within) in self._pulses.items() if now - at > within]
+
+    @property
+    def started(self) -> bool:
+        """Whether the roles run and every consumer group was joined, once: a rebalance later is no new start."""
+        return self.running and not self.to_join
 
     @property
     def ready(self) -> bool:

@@ -63,11 +63,16 @@ class EventHandler(Protocol):
 Refused = tuple[Received, UnreadableError]
 
 
+class TopicsAbsentError(Exception):
+    """The broker shows none of these topics; the text says what to do."""
+
+
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Counts and logs assignments."""
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, joined: Callable[[], None]) -> None:
         self._group = group
+        self._joined = joined
 
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         metrics.PARTITIONS.labels(self._group).set(0)
@@ -75,6 +80,7 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         metrics.REBALANCES.labels(self._group).inc()
         metrics.PARTITIONS.labels(self._group).set(len(assigned))
+        self._joined()
         log.info("partitions_assigned", group=self._group, partitions=len(assigned))
 
 
@@ -111,6 +117,7 @@ class Intake:
         self._took_in = took_in
         self._tombstones = tombstones
         self._name = f"intake {group}"
+        health.to_join.add(group)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take records in until `stop`. Brokers and databases that are away are waited for."""
@@ -119,12 +126,14 @@ class Intake:
                 consumer = make_consumer(self._kafka, self._group)
                 try:
                     await consumer.start()
-                    consumer.subscribe(list(self._contracts), listener=_Rebalances(self._group))
-                    self._health.waiting_for.pop(self._name, None)
+                    await self._check_topics(consumer)
+                    consumer.subscribe(list(self._contracts), listener=_Rebalances(self._group, self._joined))
+                    self._health.waiting_for[self._name] = "Kafka: the consumer group is not joined yet"
                     await self._consume(consumer, stop)
-                except KafkaError as error:
-                    self._health.waiting_for[self._name] = f"Kafka: {error!r}"
-                    log.warning("kafka_away", group=self._group, error=repr(error))
+                except (KafkaError, TopicsAbsentError) as error:
+                    why = str(error) if isinstance(error, TopicsAbsentError) else repr(error)
+                    self._health.waiting_for[self._name] = f"Kafka: {why}"
+                    log.warning("kafka_away", group=self._group, error=why)
                     self._beat()
                     await wait_or_stop(stop, 2)
                 finally:
@@ -132,6 +141,19 @@ class Intake:
                         await consumer.stop()
         finally:
             self._health.ended(self._name)
+
+    async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
+        """A topic that is absent would be waited for in silence, or made by the broker with settings of its own."""
+        absent = sorted(self._contracts.keys() - await consumer.topics())
+        if absent:
+            raise TopicsAbsentError(
+                f"there is no topic {', '.join(absent)}, or none that {self._kafka.sasl_username or 'this user'} may"
+                " see: create topics with `rushes-normalizer migrate --topics`, or grant Describe and Read on them"
+            )
+
+    def _joined(self) -> None:
+        self._health.to_join.discard(self._group)
+        self._health.waiting_for.pop(self._name, None)
 
     def _beat(self) -> None:
         self._health.beat(self._name, within=self._kafka.max_poll_interval)

@@ -157,7 +157,7 @@ async def _run_roles(health: Health, front: Sequence[Role], back: Sequence[Role]
     stop, stop_back = asyncio.Event(), asyncio.Event()
     front_tasks = [asyncio.create_task(role.run(stop)) for role in front]
     back_tasks = [asyncio.create_task(role.run(stop_back)) for role in back]
-    health.started = True
+    health.running = True
     log.info("started")
     asked = asyncio.create_task(signalled.wait())
     await asyncio.wait([asked, *front_tasks, *back_tasks], return_when=asyncio.FIRST_COMPLETED)
