@@ -85,6 +85,35 @@ async def test_another_instances_database_is_refused_with_code_2(world: World) -
     assert "another" in errors
 
 
+@pytest.mark.parametrize("service", ["rushes-normalizer", "rushes-syncer"])
+async def test_a_wait_for_the_migration_ends_when_another_process_has_migrated(world: World, service: str) -> None:
+    waiting = world.process(service, "migrate", "--wait", log="waiting")
+    try:
+        await eventually(lambda: asyncio.to_thread(waiting.log.read_text), lambda said: "run migrate" in said)
+        assert waiting.poll() is None
+        assert (await world.command(service, "migrate"))[0] == 0
+        assert await eventually(lambda: asyncio.to_thread(waiting.poll), lambda code: code is not None) == 0
+    finally:
+        world.stop_processes()
+
+
+async def test_a_wait_for_the_migration_outlasts_a_database_that_is_away_and_ends_when_told(world: World) -> None:
+    away = f"postgresql+asyncpg://user:password@127.0.0.1:{free_port()}/database"
+    waiting = world.process("rushes-normalizer", "migrate", "--wait", log="waiting", DATABASE_URL=away)
+    try:
+        await eventually(lambda: asyncio.to_thread(waiting.log.read_text), lambda said: "waiting: " in said)
+        assert waiting.poll() is None
+        assert waiting.stop() == 1  # 143 without a handler, which the first process of a container needs
+    finally:
+        world.stop_processes()
+
+
+async def test_a_wait_for_the_migration_changes_nothing_else(world: World) -> None:
+    code, _, errors = await world.command("rushes-normalizer", "migrate", "--wait", "--store")
+    assert code == 2
+    assert "--wait changes nothing" in errors
+
+
 async def test_publish_attention_renormalize_and_full_work_together(world: World, movie: Path, tmp_path: Path) -> None:
     notes = tmp_path / "notes.mp4"
     notes.write_text("more smoke\n" * 50)

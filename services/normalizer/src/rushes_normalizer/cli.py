@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rushes_runtime.commands import fail, open_database, roles_or_exit, run_async, run_guarded, settings_or_exit
+from rushes_runtime.commands import (
+    WaitOnly,
+    fail,
+    open_database,
+    roles_or_exit,
+    run_async,
+    run_guarded,
+    settings_or_exit,
+    wait_for_migration,
+)
 from rushes_runtime.failures import StartRefusedError
 from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH, create_topics
 from rushes_runtime.migrations import migrate as migrate_database
@@ -59,12 +68,18 @@ def migrate(
     store: Annotated[bool, typer.Option("--store", help="Also create buckets and their sentinel objects.")] = False,
     partitions: Annotated[int, typer.Option(min=1, help="With --topics: partitions of each topic.")] = 12,
     replicas: Annotated[int, typer.Option(min=1, help="With --topics: replicas of each partition.")] = 3,
+    wait: WaitOnly = False,
 ) -> None:
     """Bring the database schema to this version; many processes may call this at once.
 
     A sentinel object shows workers that a bucket is really there: without it, nothing is ever called missing.
     """
     settings = settings_or_exit(NormalizerSettings)
+    if wait:
+        if topics or store:
+            fail("--wait changes nothing: it goes without --topics and --store", 2)
+        wait_for_migration(settings, SCHEMA, application.MIGRATIONS)
+        return
 
     async def main() -> None:
         async with open_database(settings, SCHEMA) as database:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from aiokafka.errors import KafkaError
@@ -17,6 +19,7 @@ from rich.console import Console
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import StartRefusedError
 from rushes_runtime.logs import configure_logs
+from rushes_runtime.migrations import await_schema
 from rushes_runtime.settings import (
     CommandSettings,
     DatabaseClientSettings,
@@ -29,6 +32,9 @@ from rushes_runtime.store import StoreError
 from rushes_runtime.wiring import ROLES
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+WaitOnly = Annotated[
+    bool, typer.Option("--wait", help="Change nothing: wait until another process has migrated to this version.")
+]
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -94,6 +100,28 @@ async def open_database(settings: DatabaseClientSettings, schema: str) -> AsyncI
         yield database
     finally:
         await database.close()
+
+
+def wait_for_migration(settings: DatabaseClientSettings, schema: str, migrations: Path) -> None:
+    """Wait until the schema is at this version, saying each new reason on stderr; exit code 1 after SIGTERM."""
+
+    async def main() -> int:
+        # The first process of a container is not ended by a signal that it has no handler for.
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        said = ""
+
+        def say(reason: str) -> None:
+            nonlocal said
+            if reason != said:
+                errors.print(f"waiting: {reason}", markup=False)
+            said = reason
+
+        async with open_database(settings, schema) as database:
+            there = await await_schema(database, migrations, settings.instance, stop=stop, waits=say)
+        return 0 if there else 1
+
+    run_guarded(main)
 
 
 def print_json(value: Any) -> None:

@@ -34,6 +34,10 @@ class PoolerModeError(StartRefusedError):
     """What pools the connections to the database does not allow what the services need."""
 
 
+class SchemaTooNewError(StartRefusedError):
+    """A newer version has migrated the database; the text says to which revision."""
+
+
 class InstanceMismatchError(StartRefusedError):
     """The database or the store belongs to another instance of Rushes; the text says what to check."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from alembic import command, context
 from alembic.config import Config
@@ -12,12 +15,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rushes_runtime.database import Database
-from rushes_runtime.failures import InstanceMismatchError
+from rushes_runtime.database import Database, is_away
+from rushes_runtime.failures import InstanceMismatchError, SchemaTooNewError
+from rushes_runtime.waiting import wait_or_stop
+
+_LOOK_AGAIN: Final = 2.0  # seconds
 
 
 class SchemaNotReadyError(Exception):
-    """The database's schema is not the one that this version needs."""
+    """The database's schema is older than the one that this version needs, or not there."""
 
 
 def _config(scripts: Path, schema: str) -> Config:
@@ -37,6 +43,7 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
 
     Raises:
         InstanceMismatchError: the schema belongs to another instance; nothing was changed.
+        SchemaTooNewError: a newer version has migrated it; nothing was changed.
     """
     # The lock's number is the schema's own, so that two services migrate side by side.
     lock = zlib.crc32(f"rushes-migrate-{database.schema}".encode())
@@ -45,6 +52,7 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
         await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"'))
         before = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
         if before is not None:
+            _check_known(scripts, database.schema, before)
             await _check_instance(connection, database.schema, instance)
         config = _config(scripts, database.schema)
 
@@ -75,17 +83,52 @@ async def check_schema(database: Database, scripts: Path, instance: str) -> None
     """Check that the schema is at the newest revision and belongs to the instance.
 
     Raises:
-        SchemaNotReadyError: not migrated, or at another revision.
+        SchemaNotReadyError: not migrated, or at an older revision.
+        SchemaTooNewError: a newer version has migrated it.
         InstanceMismatchError: of another instance.
     """
     async with database.begin() as connection:
         current = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
     newest = newest_revision(scripts, database.schema)
     if current != newest:
+        if current is not None:
+            _check_known(scripts, database.schema, current)
         msg = f"database schema {database.schema} is at revision {current}, this version needs {newest}: run migrate"
         raise SchemaNotReadyError(msg)
     async with database.begin() as connection:
         await _check_instance(connection, database.schema, instance)
+
+
+async def await_schema(
+    database: Database, scripts: Path, instance: str, *, stop: asyncio.Event, waits: Callable[[str], None]
+) -> bool:
+    """Wait until another process has brought the schema to this version; False if `stop` came first.
+
+    Args:
+        waits: called before each wait, with its reason.
+
+    Raises:
+        SchemaTooNewError: a newer version has migrated it.
+        InstanceMismatchError: the schema belongs to another instance.
+    """
+    while not stop.is_set():
+        try:
+            await check_schema(database, scripts, instance)
+        except Exception as error:
+            if not (isinstance(error, SchemaNotReadyError) or is_away(error)):
+                raise
+            waits(str(error))
+            await wait_or_stop(stop, _LOOK_AGAIN)
+        else:
+            return True
+    return False
+
+
+def _check_known(scripts: Path, schema: str, revision: str) -> None:
+    history = ScriptDirectory.from_config(_config(scripts, schema))
+    if revision not in {each.revision for each in history.walk_revisions()}:
+        msg = f"database schema {schema} is at revision {revision}, which this version does not know: it is too old"
+        raise SchemaTooNewError(msg)
 
 
 async def _check_instance(connection: AsyncConnection, schema: str, instance: str) -> None:

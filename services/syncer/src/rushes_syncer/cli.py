@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rushes_runtime.commands import (
+    WaitOnly,
     errors,
     fail,
     open_database,
@@ -19,6 +20,7 @@ from rushes_runtime.commands import (
     run_async,
     run_guarded,
     settings_or_exit,
+    wait_for_migration,
 )
 from rushes_runtime.failures import StartRefusedError
 from rushes_runtime.kafka import KEPT_A_MONTH, create_topics
@@ -65,9 +67,15 @@ def migrate(
     store: Annotated[bool, typer.Option("--store", help="Also create the sites' buckets and sentinels.")] = False,
     partitions: Annotated[int, typer.Option(min=1, help="With --topics: partitions.")] = 12,
     replicas: Annotated[int, typer.Option(min=1, help="With --topics: replicas of each partition.")] = 3,
+    wait: WaitOnly = False,
 ) -> None:
     """Bring the database schema to this version; many processes may call this at once."""
     settings = settings_or_exit(SyncerSettings)
+    if wait:
+        if topics or store:
+            fail("--wait changes nothing: it goes without --topics and --store", 2)
+        wait_for_migration(settings, SCHEMA, application.MIGRATIONS)
+        return
 
     async def main() -> None:
         async with open_database(settings, SCHEMA) as database:
