@@ -28,6 +28,9 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 	  pyproject.toml --group pyproject.toml:dev \
 	  $(foreach name,schemas runtime normalizer syncer embedded,--no-emit-package rushes-$(name)) \
 	  -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  -c requirements.lock helm/requirements.in -o helm/requirements.lock
 
 .PHONY: demo
 demo: environment ## Show Rushes at work on the embedded stack; MOVIES=folder takes your own files
@@ -45,11 +48,15 @@ down: environment ## End what `make up` keeps running
 test: environment ## Pass the tests: unit, integration, end to end
 	$(BIN)/python -m pytest
 
+.PHONY: chart
+chart: environment ## Check the Helm chart; GOLDEN=write renews its golden file
+	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart --verbose
+
 .PHONY: check
 check: environment ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy schemas/src services/*/src tests docs
+	$(BIN)/mypy schemas/src services/*/src tests docs helm
 
 .PHONY: bench-intake
 bench-intake: environment ## Intake against a bare consumer that writes as many rows
@@ -100,6 +107,7 @@ bench-bulk: environment ## Previews a second that a bulk pass over lost sources 
 	$(BIN)/python -m tests.bench.bulk
 
 .PHONY: schemas
-schemas: environment ## Generate JSON Schemas and documentation tables anew
+schemas: environment ## Generate JSON Schemas, documentation tables and the chart's schema anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json
 	$(BIN)/python docs/generate.py
+	$(BIN)/python helm/generate.py

@@ -1,0 +1,150 @@
+{{/* Sentences about values that contradict each other, as JSON. */}}
+{{- define "rushes.contradictions" -}}
+{{- $root := . -}}
+{{- $v := .Values -}}
+{{- $said := list -}}
+{{- $lease := include "rushes.effective" (dict "root" . "name" "LEASE") | float64 -}}
+{{- $drain := include "rushes.effective" (dict "root" . "name" "DRAIN_BUDGET") | float64 -}}
+{{- range $name := list "HEARTBEAT" "JANITOR_INTERVAL" -}}
+{{- $seconds := include "rushes.effective" (dict "root" $root "name" $name) | float64 -}}
+{{- if lt $lease (mulf 3 $seconds) -}}
+{{- $said = append $said (printf "settings: LEASE is %vs and %s is %vs; a lease must last three of them, or healthy workers lose their jobs." $lease $name $seconds) -}}
+{{- end -}}
+{{- end -}}
+
+{{- if lt (int64 $v.normalizer.control.replicas) 1 -}}
+{{- $said = append $said "normalizer.control.replicas is 0: nobody would take events in, send statuses or take back the jobs of lost workers. Pools of workers may be scaled to zero." -}}
+{{- end -}}
+{{- $args := dict "name" "normalizer.control" "v" $v.normalizer.control -}}
+{{- $said = concat $said (include "rushes.drainContradictions" $args | fromJson).sentences -}}
+
+{{- range $name, $pool := include "rushes.pools" . | fromJson -}}
+{{- $path := printf "normalizer.pools.%s" $name -}}
+{{- $args := dict "name" $path "v" $pool "largest" $v.normalizer.largestSource "largestPath" "normalizer.largestSource" "drain" $drain -}}
+{{- $said = concat $said (include "rushes.drainContradictions" $args | fromJson).sentences -}}
+{{- $said = concat $said (include "rushes.jobContradictions" $args | fromJson).sentences -}}
+{{- $said = concat $said (include "rushes.scalingContradictions" $args | fromJson).sentences -}}
+{{- end -}}
+
+{{- range $name, $site := include "rushes.sites" . | fromJson -}}
+{{- $path := printf "syncer.sites.%s" $name -}}
+{{- if lt (int64 $site.replicas) 1 -}}
+{{- $said = append $said (printf "%s.replicas is 0: nobody would copy to this site. Remove the site instead." $path) -}}
+{{- end -}}
+{{- $args := dict "name" $path "v" $site "largest" $site.largestObject "largestPath" (printf "%s.largestObject" $path) "drain" $drain -}}
+{{- $said = concat $said (include "rushes.drainContradictions" $args | fromJson).sentences -}}
+{{- $said = concat $said (include "rushes.jobContradictions" $args | fromJson).sentences -}}
+{{- if and $v.syncer.settings.SYNC_SOURCE_MOVIES (lt (include "rushes.bytes" $site.largestObject | int64) (include "rushes.bytes" $v.normalizer.largestSource | int64)) -}}
+{{- $said = append $said (printf "syncer.settings.SYNC_SOURCE_MOVIES copies sources of up to normalizer.largestSource (%s), but %s.largestObject is %s." $v.normalizer.largestSource $path $site.largestObject) -}}
+{{- end -}}
+{{- $said = concat $said (include "rushes.storeContradictions" (dict "root" $root "name" (printf "%s.store" $path) "store" $site.store) | fromJson).sentences -}}
+{{- end -}}
+{{- if and $v.syncer.enabled (not $v.syncer.sites) -}}
+{{- $said = append $said "syncer.enabled is true, but syncer.sites names no site to copy to." -}}
+{{- end -}}
+{{- if and $v.syncer.sites (not $v.syncer.enabled) -}}
+{{- $said = append $said "syncer.sites names sites, but syncer.enabled is false: nobody would copy to them." -}}
+{{- end -}}
+
+{{- $said = concat $said (include "rushes.storeContradictions" (dict "root" . "name" "store" "store" $v.store) | fromJson).sentences -}}
+{{- if and (hasPrefix "SASL" $v.kafka.securityProtocol) (not $v.kafka.existingSecret.name) -}}
+{{- $said = append $said (printf "kafka.securityProtocol is %s, but kafka.existingSecret.name names no Secret with user and password." $v.kafka.securityProtocol) -}}
+{{- end -}}
+{{- if and (or $v.tls.kafka.caSecret $v.tls.kafka.clientCertificateSecret) (not (hasSuffix "SSL" $v.kafka.securityProtocol)) -}}
+{{- $said = append $said (printf "tls.kafka is set, but kafka.securityProtocol is %s, which uses no TLS." $v.kafka.securityProtocol) -}}
+{{- end -}}
+{{- if and (eq $v.topics.createdBy "strimzi") (not $v.topics.strimzi.cluster) -}}
+{{- $said = append $said "topics.createdBy is strimzi, but topics.strimzi.cluster names no Kafka cluster." -}}
+{{- end -}}
+{{- if $v.networkPolicy.enabled -}}
+{{- range splitList "," $v.kafka.bootstrapServers -}}
+{{- $port := splitList ":" . | last | int64 -}}
+{{- if not (include "rushes.hasPort" (dict "ports" $v.networkPolicy.kafka.ports "port" $port)) -}}
+{{- $said = append $said (printf "kafka.bootstrapServers uses port %d, which networkPolicy.kafka.ports does not let through." $port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.alerts.enabled (not $v.podMonitor.enabled) -}}
+{{- $said = append $said "alerts.enabled is true, but podMonitor.enabled is false: the alerts know the labels that only the PodMonitor adds." -}}
+{{- end -}}
+{{ dict "sentences" $said | toJson }}
+{{- end -}}
+
+{{/* Takes: name, v. */}}
+{{- define "rushes.drainContradictions" -}}
+{{- $said := list -}}
+{{- if and .v.disruptionBudget.enabled (lt (int64 .v.disruptionBudget.maxUnavailable) 1) -}}
+{{- $said = append $said (printf "%s.disruptionBudget.maxUnavailable is 0: no node with such a pod could ever be drained." .name) -}}
+{{- end -}}
+{{ dict "sentences" $said | toJson }}
+{{- end -}}
+
+{{/* Takes: name, v, largest, largestPath, drain. */}}
+{{- define "rushes.jobContradictions" -}}
+{{- $said := list -}}
+{{- if le (float64 .v.terminationGracePeriodSeconds) .drain -}}
+{{- $said = append $said (printf "%s.terminationGracePeriodSeconds is %v, but running jobs get %v seconds (settings.DRAIN_BUDGET) to end: they would be killed first." .name .v.terminationGracePeriodSeconds .drain) -}}
+{{- end -}}
+{{- $least := include "rushes.leastScratch" (dict "slots" .v.slots "largest" .largest) | int64 -}}
+{{- $size := include "rushes.scratchBytes" (dict "v" .v "largest" .largest) | int64 -}}
+{{- if lt $size $least -}}
+{{- $said = append $said (printf "%s.scratch.size is %s, but its %v slots may each hold %s (%s): they need %s." .name .v.scratch.size .v.slots .largest .largestPath (include "rushes.mebibytes" $least)) -}}
+{{- end -}}
+{{ dict "sentences" $said | toJson }}
+{{- end -}}
+
+{{/* Takes: name, v. */}}
+{{- define "rushes.scalingContradictions" -}}
+{{- $said := list -}}
+{{- $scaling := .v.autoscaling -}}
+{{- $keda := $scaling.keda -}}
+{{- if and $scaling.hpa.enabled $keda.enabled -}}
+{{- $said = append $said (printf "%s.autoscaling: hpa and keda are both enabled, and would scale against each other; choose one." .name) -}}
+{{- end -}}
+{{- if and (or $scaling.hpa.enabled $keda.enabled) (gt (int64 $scaling.minReplicas) (int64 $scaling.maxReplicas)) -}}
+{{- $said = append $said (printf "%s.autoscaling.minReplicas is %v, more than maxReplicas (%v)." .name $scaling.minReplicas $scaling.maxReplicas) -}}
+{{- end -}}
+{{- if and $scaling.hpa.enabled (lt (int64 $scaling.minReplicas) 1) -}}
+{{- $said = append $said (printf "%s.autoscaling.minReplicas is 0: only KEDA scales from zero." .name) -}}
+{{- end -}}
+{{- if $keda.enabled -}}
+{{- if le (float64 $keda.cooldownPeriod) (float64 .v.terminationGracePeriodSeconds) -}}
+{{- $said = append $said (printf "%s.autoscaling.keda.cooldownPeriod is %v, not longer than terminationGracePeriodSeconds (%v): pods would come and go while others still end." .name $keda.cooldownPeriod .v.terminationGracePeriodSeconds) -}}
+{{- end -}}
+{{- if and (eq $keda.trigger "postgresql") (not $keda.existingSecret.name) -}}
+{{- $said = append $said (printf "%s.autoscaling.keda.trigger is postgresql, but keda.existingSecret.name names no Secret with a connection." .name) -}}
+{{- end -}}
+{{- if and (eq $keda.trigger "prometheus") (not $keda.prometheusAddress) -}}
+{{- $said = append $said (printf "%s.autoscaling.keda.trigger is prometheus, but keda.prometheusAddress is empty." .name) -}}
+{{- end -}}
+{{- end -}}
+{{ dict "sentences" $said | toJson }}
+{{- end -}}
+
+{{/* Takes: root, name, store. */}}
+{{- define "rushes.storeContradictions" -}}
+{{- $said := list -}}
+{{- if and (eq .store.kind "local") (not .store.existingClaim) -}}
+{{- $said = append $said (printf "%s.kind is local, but %s.existingClaim names no volume." .name .name) -}}
+{{- end -}}
+{{- $policy := .root.Values.networkPolicy -}}
+{{- if and $policy.enabled (eq .store.kind "s3") -}}
+{{- $url := .store.endpointUrl | default "https://s3" -}}
+{{- $authority := regexFind "^https?://[^/]+" $url -}}
+{{- $named := regexFind ":[0-9]+$" $authority | trimPrefix ":" -}}
+{{- $port := $named | default (ternary "443" "80" (hasPrefix "https" $url)) | int64 -}}
+{{- if not (include "rushes.hasPort" (dict "ports" $policy.store.ports "port" $port)) -}}
+{{- $said = append $said (printf "%s.endpointUrl uses port %d, which networkPolicy.store.ports does not let through." .name $port) -}}
+{{- end -}}
+{{- end -}}
+{{ dict "sentences" $said | toJson }}
+{{- end -}}
+
+{{/* Something if a port is among ports. Takes: ports, port. */}}
+{{- define "rushes.hasPort" -}}
+{{- range .ports -}}
+{{- if eq (int64 .) $.port -}}
+yes
+{{- end -}}
+{{- end -}}
+{{- end -}}

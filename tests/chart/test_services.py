@@ -1,0 +1,122 @@
+"""The services take what the chart gives them: commands, settings, topics, tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import rushes_normalizer.cli
+import rushes_syncer.cli
+import typer.main
+from pydantic_settings import BaseSettings
+from rushes_normalizer.settings import NormalizerSettings
+from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH
+from rushes_runtime.settings import describe_settings, load_settings
+from rushes_syncer.settings import SyncerSettings
+from sqlalchemy import text
+
+from tests.chart.rendering import VALUES, Object, find, pods, rendered
+from tests.world import World
+
+MODELS: dict[str, type[BaseSettings]] = {"rushes-normalizer": NormalizerSettings, "rushes-syncer": SyncerSettings}
+COMMANDS = {"rushes-normalizer": rushes_normalizer.cli.app, "rushes-syncer": rushes_syncer.cli.app}
+SECRETS = {"DATABASE_URL": "postgresql+asyncpg://user:password@host/database"}
+every_values = pytest.mark.parametrize("values", VALUES)
+
+
+def environment(objects: tuple[Object, ...], container: dict[str, Any]) -> dict[str, str]:
+    """The variables that a container sees; secrets are made up."""
+    found: dict[str, str] = {}
+    for source in container["envFrom"]:
+        found.update(find(objects, "ConfigMap", source["configMapRef"]["name"])["data"])
+    for variable in container["env"]:
+        name = variable["name"]
+        found[name] = variable["value"] if "value" in variable else SECRETS.get(name, "secret")
+    return found
+
+
+@every_values
+def test_every_container_starts_with_settings_that_its_service_takes(
+    values: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = rendered("4.3", values)
+    for pod in pods(objects):
+        for container in pod.containers:
+            given = environment(objects, container)
+            with monkeypatch.context() as patch:
+                for name, value in given.items():
+                    patch.setenv(name, value)
+                settings = load_settings(MODELS[container["command"][0]])
+            assert settings.model_dump()["operations_host"] == "0.0.0.0"
+
+
+@every_values
+def test_every_variable_is_one_that_something_reads(values: str) -> None:
+    others = {"HOME", "PGSSLMODE", "PGSSLROOTCERT", "AWS_CA_BUNDLE", "SSL_CERT_DIR", "NODE_NAME"}
+    objects = rendered("4.3", values)
+    for pod in pods(objects):
+        for container in pod.containers:
+            known = {name for name, _ in describe_settings(MODELS[container["command"][0]])}
+            for name in environment(objects, container):
+                prefix, _, rest = name.partition("__")
+                generic = f"SITES__NAME__{rest.partition('__')[2]}" if prefix == "SITES" else name
+                assert generic in known | others, (pod.owner, name)
+
+
+@every_values
+def test_every_command_is_one_that_its_service_knows(values: str) -> None:
+    for pod in pods(rendered("4.3", values)):
+        for container in pod.containers:
+            service, name, *arguments = container["command"]
+            if name == "publish":
+                arguments[-1] = __file__  # it must exist
+            group: Any = typer.main.get_command(COMMANDS[service])
+            group.commands[name].make_context(name, list(arguments))
+
+
+def test_topics_of_strimzi_are_those_of_the_migration() -> None:
+    topics = {
+        each["spec"]["topicName"]: each["spec"]["config"]
+        for each in rendered("4.3", "strimzi")
+        if each["kind"] == "KafkaTopic"
+    }
+    assert topics == {
+        "show.preview-uploaded": KEPT_A_MONTH,
+        "show.renormalize-requested": KEPT_A_MONTH,
+        "show.status-changed": COMPACTED,
+        "show.normalizer.dead-letters": KEPT_A_MONTH,
+        "show.syncer.dead-letters": KEPT_A_MONTH,
+    }
+    job = find(rendered("4.3", "strimzi"), "Job")
+    assert "--topics" not in str(job)
+
+
+def test_topics_of_strimzi_stay_when_the_release_goes() -> None:
+    topics = [each for each in rendered("4.3", "strimzi") if each["kind"] == "KafkaTopic"]
+    assert {each["metadata"]["annotations"]["helm.sh/resource-policy"] for each in topics} == {"keep"}
+
+
+def test_a_site_gets_its_own_store_and_nobody_elses() -> None:
+    objects = rendered("4.3", "sites")
+    (lyon,) = find(objects, "Deployment", "rushes-syncer-lyon")["spec"]["template"]["spec"]["containers"]
+    given = environment(objects, lyon)
+    assert given["SITES__LYON__ENDPOINT_URL"] == "https://s3.lyon.studio.internal"
+    assert lyon["command"] == ["rushes-syncer", "run", "--site", "lyon"]
+    assert not [name for name in given if name.startswith("SITES__NEW-YORK")]
+
+
+@pytest.mark.any_broker
+async def test_kedas_query_counts_the_jobs_that_run_or_could_run_now(world: World) -> None:
+    query = find(rendered("4.3", "keda-postgresql"), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
+    async with world.normalizer_database() as database:
+        async with database.begin() as connection:
+            for state, wait in (("queued", 0), ("queued", 3600), ("running", 0), ("done", 0), ("failed", 0)):
+                await connection.execute(
+                    text(
+                        "INSERT INTO task (subject, lane, rank, state, payload, available_at) VALUES "
+                        "(gen_random_uuid()::text, 'upload', now(), :state, '{}', now() + make_interval(secs => :wait))"
+                    ),
+                    {"state": state, "wait": wait},
+                )
+        ((counted,),) = await database.fetch(query)
+    assert counted == 2
