@@ -31,6 +31,8 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  -c requirements.lock helm/requirements.in -o helm/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header helm/checkov.in -o helm/checkov.lock
 
 .PHONY: demo
 demo: environment ## Show Rushes at work on the embedded stack; MOVIES=folder takes your own files
@@ -49,8 +51,8 @@ test: environment ## Pass the tests: unit, integration, end to end
 	$(BIN)/python -m pytest
 
 .PHONY: chart
-chart: environment ## Check the Helm chart; GOLDEN=write renews its golden file
-	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart --verbose
+chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
+	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart
 
 .PHONY: check
 check: environment ## Lint, format and types

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -16,7 +17,6 @@ from tests.chart.helm_binaries import ROOT, helm_binary
 
 CHART: Final = ROOT / "helm" / "rushes"
 VALUES: Final = {path.stem: path for path in sorted((CHART / "ci").glob("*.yaml"))}
-_PLACE: Final = ["rushes", str(CHART), "--namespace", "studio"]
 
 Object = dict[str, Any]
 
@@ -28,17 +28,20 @@ class RefusedError(Exception):
 @cache
 def rendered_text(version: str, values: str) -> str:
     """What `helm template` prints for a file of `ci/`."""
-    return _run(version, "template", *_PLACE, "--values", str(VALUES[values]))
+    return template(version, CHART, VALUES[values])
 
 
 @cache
 def rendered(version: str, values: str) -> tuple[Object, ...]:
     """The objects that `helm template` prints for a file of `ci/`."""
-    return _objects(rendered_text(version, values))
+    return objects_of(rendered_text(version, values))
 
 
-def render(values: Mapping[str, Any], version: str = "4.3") -> tuple[Object, ...]:
+def render(values: Mapping[str, Any], version: str = "4.3", chart: Path = CHART) -> tuple[Object, ...]:
     """The objects for values that a test makes.
+
+    Args:
+        chart: a folder, or a package.
 
     Raises:
         RefusedError: by the schema or by a sentence of the chart.
@@ -46,7 +49,16 @@ def render(values: Mapping[str, Any], version: str = "4.3") -> tuple[Object, ...
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(values, file)
         file.flush()
-        return _objects(_run(version, "template", *_PLACE, "--values", file.name))
+        return objects_of(template(version, chart, Path(file.name)))
+
+
+def template(version: str, chart: Path, values: Path) -> str:
+    """What `helm template` prints.
+
+    Raises:
+        RefusedError: by the schema or by a sentence of the chart.
+    """
+    return _run(version, "template", "rushes", str(chart), "--namespace", "studio", "--values", str(values))
 
 
 def lint(version: str, values: str) -> str:
@@ -88,7 +100,8 @@ def find(objects: tuple[Object, ...], kind: str, name: str = "") -> Object:
     return found
 
 
-def _objects(text: str) -> tuple[Object, ...]:
+def objects_of(text: str) -> tuple[Object, ...]:
+    """The objects in what Helm prints."""
     return tuple(each for each in yaml.safe_load_all(text) if each)
 
 

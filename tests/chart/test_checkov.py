@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,9 +12,10 @@ import venv
 from pathlib import Path
 from typing import Final
 
+from tests.chart.helm_binaries import ROOT
 from tests.chart.rendering import pods, rendered, rendered_text
 
-CHECKOV: Final = "checkov==3.3.30"
+_LOCK: Final = ROOT / "helm" / "checkov.lock"
 # What we do otherwise, and why.
 SKIPPED: Final = {
     "CKV_K8S_8": "liveness of the test's pod, which has an end and a deadline; others are tested to have it",
@@ -27,13 +29,18 @@ SKIPPED: Final = {
 
 
 def checkov() -> Path:
-    """The program, installed (120 packages) if it is not there."""
+    """The program, installed (100 packages) if it is not there.
+
+    Raises:
+        subprocess.CalledProcessError: pip could not install it, and has said why on stderr.
+    """
     cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rushes"
-    place = cached / f"{CHECKOV.replace('==', '-')}-python{sys.version_info[0]}.{sys.version_info[1]}"
+    lock = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:12]
+    place = cached / f"checkov-{lock}-python{sys.version_info[0]}.{sys.version_info[1]}"
     if not (place / "complete").exists():
         venv.create(place, clear=True, with_pip=True)
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", CHECKOV]
-        subprocess.run(pip, check=True, stdout=sys.stderr)
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--require-hashes", "-r", str(_LOCK)], check=True, stdout=sys.stderr)
         (place / "complete").touch()
     return place / "bin" / "checkov"
 

@@ -72,7 +72,11 @@ CONTRADICTIONS: dict[str, tuple[Values, str]] = {
         "store.endpointUrl uses port 8333, which networkPolicy.store.ports",
     ),
     "blocked site": (site(store={"endpointUrl": "http://lyon"}), "syncer.sites.lyon.store.endpointUrl uses port 80"),
-    "alerts without metrics": ({"alerts": {"enabled": True}}, "podMonitor.enabled is false"),
+    "alerts without metrics": (
+        {"alerts": {"enabled": True}},
+        "alerts.enabled is true, but podMonitor",
+    ),
+    "dashboards without metrics": ({"dashboards": {"enabled": True}}, "dashboards.enabled is true, but podMonitor"),
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +196,26 @@ def test_credentials_are_references_to_existing_secrets() -> None:
                 for variable in container["env"]:
                     if any(word in variable["name"] for word in ("PASSWORD", "SECRET", "ACCESS_KEY", "DATABASE_URL")):
                         assert "secretKeyRef" in variable["valueFrom"], (values, variable)
+
+
+def test_a_variable_of_the_studio_wins_over_the_charts() -> None:
+    (main,) = find(rendered("4.3", "extras"), "Deployment", "previews-control")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    (url,) = (variable for variable in main["env"] if variable["name"] == "DATABASE_URL")
+    assert url["valueFrom"]["secretKeyRef"]["name"] == "vault"
+
+
+def test_a_dashboard_comes_as_it_was_written(tmp_path: Path) -> None:
+    shutil.copytree(CHART, tmp_path / "rushes")
+    (tmp_path / "rushes" / "dashboards").mkdir(exist_ok=True)
+    dashboard = {"uid": "probe", "panels": [{"legend": "{{pool}}", "text": "a\n\n  b"}]}
+    (tmp_path / "rushes" / "dashboards" / "where_is_the_time.json").write_text(json.dumps(dashboard, indent=1) + "\n")
+    values = {"podMonitor": {"enabled": True}, "dashboards": {"enabled": True, "annotations": {"folder": "Pipeline"}}}
+    made = find(render(values, chart=tmp_path / "rushes"), "ConfigMap", "rushes-dashboard-where-is-the-time")
+    assert json.loads(made["data"]["where_is_the_time.json"]) == dashboard
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert made["metadata"]["annotations"] == {"folder": "Pipeline"}
 
 
 def test_the_test_pod_carries_a_picture_that_can_be_read(tmp_path: Path) -> None:

@@ -64,8 +64,10 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and $v.alerts.enabled (not $v.podMonitor.enabled) -}}
-{{- $said = append $said "alerts.enabled is true, but podMonitor.enabled is false: the alerts know the labels that only the PodMonitor adds." -}}
+{{- range $name := list "alerts" "dashboards" -}}
+{{- if and (get $v $name).enabled (not $v.podMonitor.enabled) -}}
+{{- $said = append $said (printf "%s.enabled is true, but podMonitor.enabled is false: the %s know the labels that only the PodMonitor adds." $name $name) -}}
+{{- end -}}
 {{- end -}}
 {{ dict "sentences" $said | toJson }}
 {{- end -}}

@@ -34,7 +34,7 @@ imagePullSecrets:
 
 {{/*
 One container of ours, as an item of a list.
-Takes: root, service, name, command (a list), env (items as text), resources; scratch, site (a name, with `siteStore`).
+Takes: root, service, name, command (a list), env (items as text), resources, scratch (something if it has one), sites.
 */}}
 {{- define "rushes.container" -}}
 - name: {{ .name }}
@@ -47,13 +47,7 @@ Takes: root, service, name, command (a list), env (items as text), resources; sc
     - configMapRef:
         name: {{ include "rushes.fullname" .root }}-{{ .service }}
   env:
-    {{- include "rushes.secrets" .root | trim | nindent 4 }}
-    {{- with .env }}
-    {{- . | trim | nindent 4 }}
-    {{- end }}
-    {{- with .root.Values.extraEnv }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "rushes.environment" . | nindent 4 }}
   resources:
     {{- toYaml .resources | nindent 4 }}
   volumeMounts:
@@ -81,6 +75,21 @@ Takes: root, service, name, command (a list), env (items as text), resources; sc
     {{- with .root.Values.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- end -}}
+
+{{/* Variables of a container, each name once: those of the studio win. Takes: root, env. */}}
+{{- define "rushes.environment" -}}
+{{- $theirs := list -}}
+{{- range .root.Values.extraEnv -}}
+{{- $theirs = append $theirs .name -}}
+{{- end -}}
+{{- $all := list -}}
+{{- range concat (include "rushes.secrets" .root | fromYamlArray) (.env | default "" | fromYamlArray) -}}
+{{- if not (has .name $theirs) -}}
+{{- $all = append $all . -}}
+{{- end -}}
+{{- end -}}
+{{ concat $all .root.Values.extraEnv | toYaml }}
 {{- end -}}
 
 {{/* Secrets that are mounted under /etc/rushes, by the name of the folder; as JSON. */}}
