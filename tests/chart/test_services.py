@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,17 +108,48 @@ def test_a_site_gets_its_own_store_and_nobody_elses() -> None:
 
 
 @pytest.mark.any_broker
-async def test_kedas_query_counts_the_jobs_that_run_or_could_run_now(world: World) -> None:
+async def test_the_preview_of_helm_test_becomes_ready_by_control_roles_and_a_worker_apart(
+    world: World, tmp_path: Path
+) -> None:
+    objects = rendered("4.3", "default")
+    picture = tmp_path / "preview.png"
+    picture.write_bytes(base64.b64decode(find(objects, "ConfigMap", "rushes-test")["binaryData"]["preview.png"]))
+    assert (await world.command("rushes-normalizer", "migrate", "--store"))[0] == 0
+    commands = {pod.owner: pod.spec["containers"][0]["command"] for pod in pods(objects)}
+    for owner in ("Deployment/rushes-control", "Deployment/rushes-worker-general"):
+        world.process(*commands[owner], log=owner.rpartition("/")[2])
+    try:
+        service, *arguments, path = commands["Pod/rushes-test"]
+        assert path == "/preview/preview.png"
+        code, said, errors = await world.command(service, *arguments, str(picture))
+    finally:
+        world.stop_processes()
+    assert (code, "ready" in said) == (0, True), errors
+
+
+INSERT = text("""
+    INSERT INTO task (subject, lane, rank, state, payload, batched, deferred, available_at)
+    VALUES (gen_random_uuid()::text, 'upload', now(), :state, '{}', :batched, :deferred,
+            now() + make_interval(secs => :wait))""")
+# Jobs by state, whether a batch looks for them, and seconds until their time comes; what KEDA makes of them.
+QUEUES: dict[str, tuple[list[tuple[str, bool, int]], int]] = {
+    "none": ([], 0),
+    "running and due": ([("running", False, 0), ("queued", False, 0), ("queued", False, -60)], 3),
+    "later or ended": ([("queued", False, 3600), ("done", False, 0), ("failed", False, 0)], 0),
+    "looked for in batches": ([*[("queued", True, 0)] * 20, *[("running", True, 0)] * 20], 1),
+    "more than all pods could do": ([("queued", False, 0)] * 100, 80),
+}
+
+
+@pytest.mark.any_broker
+@pytest.mark.parametrize("name", QUEUES)
+async def test_kedas_query_counts_the_slots_that_could_be_used_now(world: World, name: str) -> None:
+    jobs, expected = QUEUES[name]
     query = find(rendered("4.3", "keda-postgresql"), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
     async with world.normalizer_database() as database:
         async with database.begin() as connection:
-            for state, wait in (("queued", 0), ("queued", 3600), ("running", 0), ("done", 0), ("failed", 0)):
-                await connection.execute(
-                    text(
-                        "INSERT INTO task (subject, lane, rank, state, payload, available_at) VALUES "
-                        "(gen_random_uuid()::text, 'upload', now(), :state, '{}', now() + make_interval(secs => :wait))"
-                    ),
-                    {"state": state, "wait": wait},
-                )
+            for state, batched, wait in jobs:
+                job = {"state": state, "batched": batched, "deferred": wait != 0, "wait": wait}
+                await connection.execute(INSERT, job)
         ((counted,),) = await database.fetch(query)
-    assert counted == 2
+    assert counted == expected

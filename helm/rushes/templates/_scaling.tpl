@@ -30,7 +30,7 @@ spec:
       stabilizationWindowSeconds: {{ $scaling.hpa.scaleDownAfter }}
 {{- end }}
 {{- if $scaling.keda.enabled }}
-{{- $jobs := $scaling.keda.jobsPerReplica | default .v.slots | int64 | toString | quote }}
+{{- $jobs := $scaling.keda.jobsPerReplica | default .v.slots | int64 }}
 ---
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
@@ -50,14 +50,21 @@ spec:
   cooldownPeriod: {{ $scaling.keda.cooldownPeriod }}
   triggers:
     {{- if eq $scaling.keda.trigger "postgresql" }}
-    # Jobs that run, and those whose time has come.
+    # Jobs that run, and those whose time has come, as far as there are pods for them. What is looked for in batches
+    # takes no slot: any number of it needs one worker.
+    {{- $enough := mul (int64 $scaling.maxReplicas) $jobs }}
     - type: postgresql
       metricType: AverageValue
       metadata:
         query: >-
-          SELECT count(*) FROM normalizer.task
-          WHERE state = 'running' OR (state = 'queued' AND available_at <= now())
-        targetQueryValue: {{ $jobs }}
+          SELECT count(*) FROM (
+          (SELECT 1 FROM normalizer.task WHERE state = 'running' AND NOT batched LIMIT {{ $enough }})
+          UNION ALL
+          (SELECT 1 FROM normalizer.task WHERE state = 'queued' AND NOT batched AND available_at <= now() LIMIT {{ $enough }})
+          UNION ALL
+          (SELECT 1 FROM normalizer.task WHERE state IN ('queued', 'running') AND batched AND available_at <= now() LIMIT 1)
+          ) AS work
+        targetQueryValue: {{ $jobs | toString | quote }}
       authenticationRef:
         name: {{ .name }}
     {{- else }}
@@ -68,7 +75,7 @@ spec:
         query: >-
           sum(max by (state, lane) (rushes_tasks{namespace="{{ $root.Release.Namespace }}",component="control"}))
           or vector(0)
-        threshold: {{ $jobs }}
+        threshold: {{ $jobs | toString | quote }}
     {{- end }}
 {{- if eq $scaling.keda.trigger "postgresql" }}
 ---
