@@ -10,7 +10,7 @@ from rushes_normalizer.previews import SCHEMA
 from rushes_runtime.database import Database
 from rushes_runtime.failures import InstanceMismatchError
 from rushes_runtime.migrations import SchemaNotReadyError, check_schema, migrate, newest_revision
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
 from tests.world import World
 
@@ -47,14 +47,3 @@ async def test_a_database_of_another_instance_is_refused(world: World) -> None:
             await check_schema(database, MIGRATIONS, "south")
     finally:
         await database.close()
-
-
-async def test_a_schema_that_a_newer_version_has_migrated_is_refused_and_left_as_it_is(world: World) -> None:
-    async with world.normalizer_database() as database:
-        async with database.begin() as connection:
-            await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        for command in (["migrate"], ["migrate", "--wait"], ["run"]):
-            code, _, errors = await world.command("rushes-normalizer", *command)
-            assert (code, "revision 9999, which this version does not know" in errors) == (2, True), errors
-            assert "Traceback" not in errors
-        assert [row.version_num for row in await database.fetch("SELECT version_num FROM alembic_version")] == ["9999"]

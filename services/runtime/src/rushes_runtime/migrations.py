@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
 from alembic import command, context
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -18,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import InstanceMismatchError, SchemaTooNewError
 from rushes_runtime.waiting import wait_or_stop
+
+log = structlog.get_logger(__name__)
 
 _LOOK_AGAIN: Final = 2.0  # seconds
 
@@ -36,14 +39,14 @@ def _config(scripts: Path, schema: str) -> Config:
 async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str | None, str]:
     """Bring a service's schema to the newest revision, and bind it to an instance.
 
-    Processes that call this at once wait for one another.
+    Processes that call this at once wait for one another. A schema that a newer version has migrated stays as it is.
 
     Returns:
         The revision before and the revision now.
 
     Raises:
         InstanceMismatchError: the schema belongs to another instance; nothing was changed.
-        SchemaTooNewError: a newer version has migrated it; nothing was changed.
+        SchemaTooNewError: a newer version has migrated it, and this one does not run on it; nothing was changed.
     """
     # The lock's number is the schema's own, so that two services migrate side by side.
     lock = zlib.crc32(f"rushes-migrate-{database.schema}".encode())
@@ -52,8 +55,10 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
         await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"'))
         before = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
         if before is not None:
-            _check_known(scripts, database.schema, before)
             await _check_instance(connection, database.schema, instance)
+            if before not in _known(scripts, database.schema):
+                await _check_runs(connection, scripts, database.schema, before)
+                return before, before
         config = _config(scripts, database.schema)
 
         def upgrade(sync: Connection) -> None:
@@ -64,6 +69,8 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
         await connection.execute(
             text("INSERT INTO instance (name) VALUES (:name) ON CONFLICT DO NOTHING"), {"name": instance}
         )
+        oldest = oldest_that_runs(scripts, database.schema)
+        await connection.execute(text("UPDATE instance SET oldest_that_runs = :oldest"), {"oldest": oldest})
     return before, newest_revision(scripts, database.schema)
 
 
@@ -79,23 +86,36 @@ def newest_revision(scripts: Path, schema: str) -> str:
     return head
 
 
+def oldest_that_runs(scripts: Path, schema: str) -> str:
+    """The revision of the oldest version that runs on a schema at the newest one.
+
+    A migration adds; versions from before it go on. One that does not says `breaks_older = True`.
+    """
+    history = list(ScriptDirectory.from_config(_config(scripts, schema)).walk_revisions())  # newest first
+    for script in history:
+        if getattr(script.module, "breaks_older", False):
+            return script.revision
+    return history[-1].revision
+
+
 async def check_schema(database: Database, scripts: Path, instance: str) -> None:
-    """Check that the schema is at the newest revision and belongs to the instance.
+    """Check that this version runs on the schema, and that it belongs to the instance.
 
     Raises:
         SchemaNotReadyError: not migrated, or at an older revision.
-        SchemaTooNewError: a newer version has migrated it.
+        SchemaTooNewError: a newer version has migrated it, and this one does not run on it.
         InstanceMismatchError: of another instance.
     """
     async with database.begin() as connection:
         current = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
     newest = newest_revision(scripts, database.schema)
-    if current != newest:
-        if current is not None:
-            _check_known(scripts, database.schema, current)
+    if current is None or (current != newest and current in _known(scripts, database.schema)):
         msg = f"database schema {database.schema} is at revision {current}, this version needs {newest}: run migrate"
         raise SchemaNotReadyError(msg)
     async with database.begin() as connection:
+        if current != newest:
+            await _check_runs(connection, scripts, database.schema, current)
+            log.warning("schema_is_newer", schema=database.schema, revision=current, known=newest)
         await _check_instance(connection, database.schema, instance)
 
 
@@ -108,7 +128,7 @@ async def await_schema(
         waits: called before each wait, with its reason.
 
     Raises:
-        SchemaTooNewError: a newer version has migrated it.
+        SchemaTooNewError: a newer version has migrated it, and this one does not run on it.
         InstanceMismatchError: the schema belongs to another instance.
     """
     while not stop.is_set():
@@ -124,10 +144,16 @@ async def await_schema(
     return False
 
 
-def _check_known(scripts: Path, schema: str, revision: str) -> None:
+def _known(scripts: Path, schema: str) -> set[str]:
     history = ScriptDirectory.from_config(_config(scripts, schema))
-    if revision not in {each.revision for each in history.walk_revisions()}:
-        msg = f"database schema {schema} is at revision {revision}, which this version does not know: it is too old"
+    return {each.revision for each in history.walk_revisions()}
+
+
+async def _check_runs(connection: AsyncConnection, scripts: Path, schema: str, revision: str) -> None:
+    """Check that a schema which a newer version has migrated says that this version goes on to run."""
+    oldest = (await connection.execute(text("SELECT oldest_that_runs FROM instance"))).scalar_one_or_none()
+    if oldest not in _known(scripts, schema):
+        msg = f"database schema {schema} is at revision {revision}, for which this version is too old"
         raise SchemaTooNewError(msg)
 
 

@@ -124,3 +124,6 @@ BATCHED_TASKS: Final = (
     "CREATE INDEX task_queue ON task (rank) WHERE state = 'queued' AND NOT deferred AND losses = 0 AND NOT batched",
     "CREATE INDEX task_lost ON task (rank) WHERE state = 'queued' AND NOT deferred AND losses > 0 AND NOT batched",
 )
+
+# Written by each migration: the revision of the oldest version that runs on the schema as it is now.
+OLDEST_THAT_RUNS: Final = ("ALTER TABLE instance ADD COLUMN oldest_that_runs text",)
