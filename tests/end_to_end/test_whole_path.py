@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from rushes_embedded.stack import Stack
 from rushes_runtime.database import Database
 from rushes_runtime.store import LocalStore
 from rushes_schemas import PreviewUploaded
@@ -203,11 +204,30 @@ async def _probe(port: int, path: str) -> Any:
 async def test_a_server_that_is_away_at_the_start_is_waited_for_and_named(
     world: World, setting: str, value: str, said: str
 ) -> None:
+    await _waits_for(world, said, **{setting: value, "STORE__CONNECT_TIMEOUT": "1"})
+
+
+@pytest.mark.any_broker
+async def test_a_store_that_may_only_be_read_is_waited_for_and_named(world: World, stack: Stack) -> None:
+    reader = stack.objects.reader
+    await _waits_for(
+        world,
+        "upload",
+        STORE__ACCESS_KEY_ID=reader.access_key_id,
+        STORE__SECRET_ACCESS_KEY=reader.secret_access_key,
+    )
+
+
+@pytest.mark.any_broker
+async def test_a_scratch_folder_that_cannot_be_written_is_named(world: World) -> None:
+    await _waits_for(world, "waiting for scratch: [Errno", SCRATCH="/proc/rushes")
+
+
+async def _waits_for(world: World, said: str, **settings: str) -> None:
+    """A normalizer with such settings lives, is not ready, and says what it waits for."""
     async with _set_up(world):
         port = free_port()
-        service = world.process(
-            "rushes-normalizer", "run", **{setting: value, "OPERATIONS_PORT": str(port), "STORE__CONNECT_TIMEOUT": "1"}
-        )
+        service = world.process("rushes-normalizer", "run", OPERATIONS_PORT=str(port), **settings)
         answer = await eventually(lambda: _probe(port, "/startupz"), lambda seen: bool(seen and said in seen[1]))
         assert answer[0] == 503
         assert (await _probe(port, "/livez"))[0] == 200

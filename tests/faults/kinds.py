@@ -41,6 +41,7 @@ DOINGS: Final[dict[str, Doing]] = {
     # Only in the directed runs of the calibration:
     "kill_asked_again": process_faults.kill_asked_again,
     "kill_after_end": process_faults.kill_after_end,
+    "pause_relaying": process_faults.pause_relaying,
     "kill_cut_off": process_faults.kill_cut_off,
     "hang_child_for_good": process_faults.hang_child_for_good,
     "lying_encoder": process_faults.lying_encoder,

@@ -282,7 +282,7 @@ MUTANTS: Final = {
         Mutant("no_inbox", "an event that comes again counts again", _forget_the_inbox,
                _faults(*[("records_again", "broker", 0, 8.0)] * 2), frozenset({"counted once"})),
         Mutant("relay_unfenced", "every process relays, under an id of its own", _relay_as_one_likes,
-               _faults(("pause_past_lease", _FIRST, _LONG), ("pause_past_lease", _SECOND, _LONG)), _ORDER),
+               _faults(*(("pause_relaying", each, _LONG) for each in (_FIRST, _SECOND, _FIRST, _SECOND))), _ORDER),
         Mutant("marked_first", "outbox rows are marked before they are sent", _mark_before_sending,
                _faults(*[("kill_both", _ALL, 0, 3.0)] * 4), _ORDER),
         Mutant("newest_first", "the relay sends the newest first", _send_newest_first,

@@ -104,6 +104,16 @@ async def pause_in_publish(scene: Scene, fault: Fault) -> None:
                 process.signal(signal.SIGCONT, pid)
 
 
+async def pause_relaying(scene: Scene, fault: Fault) -> None:
+    """SIGSTOP when events have just come into the outbox, for longer than a lease."""
+    (process,) = scene.chosen(fault.target)
+    newest = "SELECT coalesce(max(id), 0) AS id FROM normalizer.outbox WHERE sent_at IS NULL"
+    before = await scene.stage.query(newest)
+    await scene.until(lambda: scene.stage.query(newest), lambda rows: rows[0]["id"] > before[0]["id"], 6)
+    await asyncio.sleep(0.3)  # a relay has read them now
+    await _pause(process, fault.seconds)
+
+
 async def reupload_in_job(scene: Scene, fault: Fault) -> None:
     """Another file is uploaded for a preview whose job runs."""
     (process,) = scene.chosen(fault.target)

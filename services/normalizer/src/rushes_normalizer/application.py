@@ -82,7 +82,7 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
             roles,
             database=database,
             migrations=MIGRATIONS,
-            stores=[NeededStore("main", store)],
+            stores=[NeededStore("main", store, written=True)],
             workshop=workshop,
             make_intakes=make_intakes,
             confirm_absence_after=settings.missing_confirm_after,

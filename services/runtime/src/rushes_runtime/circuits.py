@@ -18,7 +18,7 @@ from rushes_schemas.outputs import BUCKETS
 from rushes_runtime import metrics
 from rushes_runtime.breaker import Breaker, BreakerPolicy
 from rushes_runtime.failures import AttemptFailedError, InstanceMismatchError
-from rushes_runtime.store import Store, StoreUnavailableError, prove_whole
+from rushes_runtime.store import Store, StoreUnavailableError, prove_whole, refuses_conditional_writes
 
 log = structlog.get_logger(__name__)
 
@@ -32,11 +32,13 @@ class NeededStore:
     Attributes:
         name: a short one, for metrics and logs.
         subjects: how the subjects begin whose jobs need it; empty: all.
+        written: jobs write to it.
     """
 
     name: str
     store: Store
     subjects: str = ""
+    written: bool = False
 
 
 @dataclass
@@ -72,6 +74,8 @@ class Circuits:
     async def _first_look(self, circuit: _Circuit) -> None:
         try:
             await self._prove_whole(circuit.needed.store)
+            if circuit.needed.written:
+                await self._try_writes(circuit.needed.store)
         except AttemptFailedError as error:
             if not circuit.needed.subjects:
                 raise
@@ -132,6 +136,12 @@ class Circuits:
                     await prove_whole(store, bucket, self._instance)
         except TimeoutError:
             raise StoreUnavailableError(f"{store.name} showed no sentinels within {_PATIENCE:g} s") from None
+
+    async def _try_writes(self, store: Store) -> None:
+        for bucket in BUCKETS:
+            if not await refuses_conditional_writes(store, bucket, self._instance):
+                hint = "a worker that lost its job could write over the outputs of the next one"
+                log.warning("store_ignores_conditions_of_writes", store=store.name, bucket=bucket, hint=hint)
 
     def _say(self, circuit: _Circuit, *, was_open: bool, error: Exception | None) -> None:
         breaker, store = circuit.breaker, circuit.needed.name

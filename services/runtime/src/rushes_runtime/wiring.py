@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -116,6 +117,12 @@ def make_worker(
     )
 
 
+async def _try_scratch(folder: Path) -> None:
+    """Write a file into a process's scratch folder, which the worker then empties."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "written").touch()
+
+
 async def run_roles(
     settings: RuntimeSettings,
     service: str,
@@ -156,9 +163,11 @@ async def run_roles(
 
     if "worker" in roles:
         circuits = make_circuits(settings, stores)
+        scratch = settings.scratch / process_name()
+        needs.append(Need("scratch", partial(_try_scratch, scratch)))
         needs.append(Need("the store", circuits.first_look))
         worker = make_worker(
-            settings.model_copy(update={"scratch": settings.scratch / process_name()}),
+            settings.model_copy(update={"scratch": scratch}),
             database,
             workshop,
             health,

@@ -68,7 +68,7 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
             migrations=MIGRATIONS,
             stores=[
                 NeededStore("main", main),
-                *(NeededStore(name, store, subject_prefix(name)) for name, store in stores.items()),
+                *(NeededStore(name, store, subject_prefix(name), written=True) for name, store in stores.items()),
             ],
             workshop=CopyWorkshop(database, main, stores, rules, settings.instance),
             make_intakes=make_intakes,

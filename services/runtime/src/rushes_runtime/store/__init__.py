@@ -16,7 +16,13 @@ from rushes_runtime.store.interface import (
 )
 from rushes_runtime.store.local import LocalStore
 from rushes_runtime.store.open import open_store
-from rushes_runtime.store.proof import SENTINEL_KEY, absent_from_whole, place_sentinels, prove_whole
+from rushes_runtime.store.proof import (
+    SENTINEL_KEY,
+    absent_from_whole,
+    place_sentinels,
+    prove_whole,
+    refuses_conditional_writes,
+)
 from rushes_runtime.store.s3 import S3Store
 
 __all__ = [
@@ -39,4 +45,5 @@ __all__ = [
     "open_store",
     "place_sentinels",
     "prove_whole",
+    "refuses_conditional_writes",
 ]

@@ -33,13 +33,31 @@ async def place_sentinels(store: Store, buckets: Iterable[str], instance: str) -
     """
     for bucket in buckets:
         await store.ensure_bucket(bucket)
-        with tempfile.TemporaryDirectory() as folder:
-            content = Path(folder, "sentinel")
-            content.write_text(json.dumps({"instance": instance}), encoding="utf-8")
-            try:
-                await store.upload(bucket, SENTINEL_KEY, content, content_type="application/json", condition=IfAbsent())
-            except PreconditionFailedError:
-                await prove_whole(store, bucket, instance)
+        if not await _write_sentinel(store, bucket, instance):
+            await prove_whole(store, bucket, instance)
+
+
+async def refuses_conditional_writes(store: Store, bucket: str, instance: str) -> bool:
+    """Whether a whole bucket can be written to, and refuses a write whose condition does not hold.
+
+    Nothing is changed: the sentinel is written again, as it is, on the condition that it is absent.
+
+    Raises:
+        StoreError: unreachable, or it takes no writes from this user.
+    """
+    return not await _write_sentinel(store, bucket, instance)
+
+
+async def _write_sentinel(store: Store, bucket: str, instance: str) -> bool:
+    """Write a sentinel if there is none; False: there is one."""
+    with tempfile.TemporaryDirectory() as folder:
+        content = Path(folder, "sentinel")
+        content.write_text(json.dumps({"instance": instance}), encoding="utf-8")
+        try:
+            await store.upload(bucket, SENTINEL_KEY, content, content_type="application/json", condition=IfAbsent())
+        except PreconditionFailedError:
+            return False
+    return True
 
 
 async def prove_whole(store: Store, bucket: str, instance: str) -> None:
