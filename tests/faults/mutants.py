@@ -292,7 +292,7 @@ MUTANTS: Final = {
         Mutant("no_janitor", "nobody takes lost jobs back", _take_nothing_back, _KILLED,
                frozenset({"settling", "status", "request"})),
         Mutant("requests_left", "requests of a job that joined another are not moved", _leave_requests_behind,
-               _faults(("kill_asked_again", _FIRST, 0), ("kill_asked_again", _SECOND, 0)),
+               _faults(*(("kill_asked_again", each, 0) for each in (_FIRST, _SECOND, _FIRST, _SECOND))),
                frozenset({"request", "settling"})),
         Mutant("unverified_copies", "copies are not compared with what was published", _copy_unverified,
                _faults(("store_flipped", "syncer", 8)), frozenset({"site bytes"})),

@@ -33,7 +33,7 @@ class Scene:
         """The processes that a target means."""
         return [self.stage.processes[name] for name in (PROCESSES if target == ALL else (target,))]
 
-    async def job_of(self, process: Supervised, seconds: float = 6.0) -> UUID | None:
+    async def job_of(self, process: Supervised, seconds: float = 10.0) -> UUID | None:
         """The preview of a job that a process runs now, waiting for one; None if none comes."""
         if process.name == "syncer":
             statement = "SELECT subject FROM syncer.task WHERE state = 'running' AND worker LIKE '%-' || $1"
