@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 from rushes_embedded.stack import Stack
 from rushes_runtime.store import Store, StoreDeniedError, StoreUnavailableError, Unconditional, open_store
 
-from tests.world import World, free_port
+from tests.world import World, eventually, free_port
 
 pytestmark = pytest.mark.any_broker
 
@@ -55,3 +57,27 @@ async def test_a_store_that_is_away_is_no_absence(world: World) -> None:
     async with open_store(away.normalizer_settings().store) as store:
         with pytest.raises(StoreUnavailableError):
             await store.absent("movies", ["source-1"])
+
+
+async def test_a_look_at_a_store_that_hangs_can_be_given_up_and_leaves_no_thread_for_long(world: World) -> None:
+    asked = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()  # to its end, which is the client's
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    hanging = world.with_settings(STORE__ENDPOINT_URL=f"http://127.0.0.1:{port}", STORE__READ_TIMEOUT="1")
+    async with server, open_store(hanging.normalizer_settings().store) as store:
+        look = asyncio.create_task(store.absent("movies", [f"source-{number}" for number in range(1000)]))
+        await asked.wait()
+        look.cancel()
+        done, _ = await asyncio.wait([look], timeout=0.5)  # whoever stops waits no longer than for that
+        assert done
+
+    async def looking() -> list[str]:
+        return [each.name for each in threading.enumerate() if each.name.startswith("heads")]
+
+    await eventually(looking, until=lambda names: not names)  # a process waits for its threads before it exits

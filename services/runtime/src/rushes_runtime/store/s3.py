@@ -83,6 +83,7 @@ class S3Store:
         client = session.client("s3", endpoint_url=settings.endpoint_url, config=config)
         self._client = await self._resources.enter_async_context(client)
         self._heads = ManyHeads(settings, session)
+        self._resources.callback(self._heads.close)
         return self
 
     async def __aexit__(self, *error: object) -> None:
