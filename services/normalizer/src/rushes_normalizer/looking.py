@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 # Of jobs. The looks of a batch take a tenth of a second, the transaction that ends them half of that: an upload that
 # meets one waits no longer.
-_BATCH: Final = 200
+_BATCH: Final = 500
 # While one batch waits for the store, Python and PostgreSQL work on another.
 _BATCHES_AT_ONCE: Final = 2
 _RESULT_WAIT: Final = 2.0  # seconds between tries to write a result while the database is away
