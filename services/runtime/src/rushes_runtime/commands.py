@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from aiokafka.errors import KafkaError
@@ -29,7 +29,8 @@ from rushes_runtime.settings import (
     load_settings,
 )
 from rushes_runtime.store import StoreError
-from rushes_runtime.wiring import ROLES
+
+ROLES: Final = ("intake", "worker", "relay", "janitor")
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 WaitOnly = Annotated[

@@ -32,9 +32,6 @@ class HintedRole(Role, Protocol):
     hint: Hint
 
 
-ROLES = ("intake", "worker", "relay", "janitor")
-
-
 def make_relay(settings: RuntimeSettings, service: str, database: Database, health: Health) -> Relay:
     """The relay of a service."""
     return Relay(

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rushes_runtime.commands import (
+    ROLES,
     WaitOnly,
     errors,
     fail,
@@ -27,7 +28,6 @@ from rushes_runtime.kafka import KEPT_A_MONTH, create_topics
 from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.service import process_name
 from rushes_runtime.store import open_store, place_sentinels
-from rushes_runtime.wiring import ROLES
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import application

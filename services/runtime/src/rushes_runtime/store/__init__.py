@@ -23,7 +23,6 @@ from rushes_runtime.store.proof import (
     prove_whole,
     refuses_conditional_writes,
 )
-from rushes_runtime.store.s3 import S3Store
 
 __all__ = [
     "SENTINEL_KEY",
@@ -35,7 +34,6 @@ __all__ = [
     "ObjectAbsentError",
     "ObjectStat",
     "PreconditionFailedError",
-    "S3Store",
     "Store",
     "StoreDeniedError",
     "StoreError",

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from rushes_runtime.settings import StoreSettings
 from rushes_runtime.store.interface import Store
 from rushes_runtime.store.local import LocalStore
-from rushes_runtime.store.s3 import S3Store
 
 
 @asynccontextmanager
@@ -18,5 +17,8 @@ async def open_store(settings: StoreSettings) -> AsyncIterator[Store]:
         assert settings.root is not None
         yield LocalStore(settings.root, settings.bucket_prefix)
     else:
+        # Only here: its client takes a third of the time that a command needs to start, and most need no store.
+        from rushes_runtime.store.s3 import S3Store  # noqa: PLC0415
+
         async with S3Store(settings) as store:
             yield store
