@@ -53,7 +53,8 @@ class UploadIntake:
     async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
         """Write what follows from a batch of new events."""
         ids = list(dict.fromkeys(received.event.preview_file_id for received in events))
-        held = await previews.lock(connection, ids)
+        changing = {each.event.preview_file_id for each in events if not isinstance(each.event, RenormalizeRequested)}
+        held = await previews.lock(connection, ids, without_files=[each for each in ids if each not in changing])
         folded = {each: Folded(held.get(each), held.get(each)) for each in ids}
         now = datetime.now(UTC)
         refused: list[Refused] = []

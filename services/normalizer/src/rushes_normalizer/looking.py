@@ -152,8 +152,14 @@ class SourceLooker:
     async def _repeat(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._beat()
-            if await self._batch(stop) < _BATCH:
-                await self.hint.wait(stop, self._settings.poll_interval)
+            looked = await self._batch(stop)
+            if looked < _BATCH:
+                await self.hint.wait(stop, self._next_look_in(looked))
+
+    def _next_look_in(self, looked: int) -> float:
+        """Seconds until there may be more to look for: no later than when what was just sent back is due."""
+        interval = self._settings.poll_interval
+        return min(interval, self._settings.missing_confirm_after) if looked else interval
 
     def _beat(self) -> None:
         self._health.beat("looks", within=max(120.0, 2 * self._settings.lease))

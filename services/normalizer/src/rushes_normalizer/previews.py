@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -78,8 +78,6 @@ class PreviewRow:
         return replace(self, version=self.version + 1, **changes)
 
 
-# Locking in id order keeps two batches that share previews from waiting for each other.
-LOCK: Final = text("SELECT * FROM preview_file WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 LOCK_ALONE: Final = text("SELECT 1 FROM preview_file WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 READ: Final = text("SELECT * FROM preview_file WHERE id = ANY(:ids)")
 SOUGHT: Final = text("""
@@ -122,6 +120,12 @@ _COLUMNS: Final = (
 )
 _NAMES: Final = ", ".join(name for name, _ in _COLUMNS)
 
+# Locking in id order keeps two batches that share previews from waiting for each other. The files are most of a row.
+LOCK: Final = text(f"""
+    SELECT {", ".join(name for name, _ in _COLUMNS if name != "files")},
+        CASE WHEN id = ANY(:without_files) THEN '[]' ELSE files END AS files
+    FROM preview_file WHERE id = ANY(:ids) ORDER BY id FOR UPDATE""")  # noqa: S608 - the names are this module's own
+
 # The version guards against a writer that did not lock: a row never goes back. A preview that comes back can be deleted
 # again.
 SAVE: Final = text(f"""
@@ -145,9 +149,15 @@ SAVE_STATUS: Final = text("""
     WHERE held.id = ANY(:ids) AND held.id = new.id AND held.version < new.version""")
 
 
-async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, PreviewRow]:
-    """The rows of the given previews, locked until the transaction ends."""
-    result = await connection.execute(LOCK, {"ids": list(ids)})
+async def lock(
+    connection: AsyncConnection, ids: Iterable[UUID], *, without_files: Collection[UUID] = ()
+) -> dict[UUID, PreviewRow]:
+    """The rows of the given previews, locked until the transaction ends.
+
+    Args:
+        without_files: rows that will not be written, nor told of, and come without their files.
+    """
+    result = await connection.execute(LOCK, {"ids": list(ids), "without_files": list(without_files)})
     return {row["id"]: row_of(row) for row in result.mappings()}
 
 
