@@ -108,6 +108,10 @@ faults-calibrate: environment ## Mutants of the product: the conductor must catc
 bench-bulk: environment ## Previews a second that a bulk pass over lost sources ends
 	$(BIN)/python -m tests.bench.bulk
 
+.PHONY: bench-scrape
+bench-scrape: environment ## A scrape of the metrics with 1,000,000 jobs in the ledger
+	$(BIN)/python -m tests.bench.scrape
+
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas, documentation tables and the chart's schema anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json

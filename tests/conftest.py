@@ -17,6 +17,7 @@ from rushes_embedded.stack import Stack
 from rushes_normalizer.media.sandbox.mechanisms import mechanisms
 from rushes_normalizer.media.tools import find_tools
 
+from tests import promtool
 from tests.browsers import Browser, find_browsers
 from tests.faults.toxiproxy import find_toxiproxy
 from tests.pgbouncer import pgbouncer_version
@@ -42,6 +43,7 @@ def pytest_report_header() -> str:
     return (
         f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, "
         f"ffprobe {tools.ffprobe_version}; sandbox: {confined}; browsers: {', '.join(browsers)}; {pgbouncer_version()}"
+        f"; {promtool.LACKING + ': its tests are left out' if promtool.LACKING else 'Prometheus there'}"
     )
 
 

@@ -81,7 +81,8 @@ _PRUNE: Final = text("""
     DELETE FROM absent_source WHERE preview_file_id IN (
         SELECT preview_file_id FROM absent_source AS old
         WHERE seen_at < now() - make_interval(secs => :window)
-          AND NOT EXISTS (SELECT FROM task WHERE subject = old.preview_file_id::text AND state IN ('queued', 'running'))
+          AND (SELECT true FROM task WHERE subject = old.preview_file_id::text AND state = 'queued') IS NULL
+          AND (SELECT true FROM task WHERE subject = old.preview_file_id::text AND state = 'running') IS NULL
         LIMIT 1000 FOR UPDATE SKIP LOCKED)""")
 _COUNT_HELD: Final = text("SELECT count(*) FROM absent_source WHERE held")
 
@@ -132,8 +133,12 @@ async def accept(connection: AsyncConnection, seconds: float) -> None:
     await connection.execute(_WAKE)
 
 
-async def tidy(connection: AsyncConnection, limits: FloodLimits) -> int:
-    """Forget old marks; how many previews are held."""
+async def tidy(connection: AsyncConnection, limits: FloodLimits) -> None:
+    """Forget old marks."""
     await connection.execute(_PRUNE, {"window": limits.window})
-    held: int = (await connection.execute(_COUNT_HELD)).scalar_one()
-    return held
+
+
+async def held(connection: AsyncConnection) -> int:
+    """How many previews a flood keeps from becoming `missing`."""
+    number: int = (await connection.execute(_COUNT_HELD)).scalar_one()
+    return number

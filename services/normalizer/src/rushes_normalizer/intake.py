@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from rushes_runtime import ledger, outbox
@@ -35,6 +35,9 @@ CONTRACTS_BY_TOPIC: Final = {
 def group_of(instance: str) -> str:
     """The normalizer's consumer group."""
     return f"{instance}.normalizer"
+
+
+Traces: TypeAlias = Mapping[str, str | None]  # by event id
 
 
 class UploadIntake:
@@ -89,7 +92,7 @@ class UploadIntake:
         deleted = [folded.row.id for folded in changed if folded.row and folded.row.deleted_at]
         if deleted:
             await requests.cancel(connection, deleted)
-        wanted = [task for folded in all_folded if (task := self._task(folded, now))]
+        wanted = [task for folded in all_folded if (task := self._task(folded, now, traces))]
         wanted = self._fairness.spread(wanted, await ledger.last_ranks(connection, wanted))
         tasks = await ledger.enqueue(connection, wanted)
         await requests.add(
@@ -99,33 +102,39 @@ class UploadIntake:
         )
         await outbox.put(connection, [self._event(folded, now, traces) for folded in changed])
 
-    def _task(self, folded: Folded, now: datetime) -> NewTask | None:
+    def _task(self, folded: Folded, now: datetime, traces: Traces) -> NewTask | None:
         if folded.row is None or folded.lane is None:
             return None
         encoding = folded.encoding.model_dump(mode="json", exclude_none=True) if folded.encoding else None
+        payload: dict[str, Any] = {"encoding": encoding}
+        if trace := _trace(folded, traces):
+            payload[ledger.TRACEPARENT] = trace
         return NewTask(
             str(folded.row.id),
             folded.lane,
             now + self._offsets[folded.lane],
-            {"encoding": encoding},
+            payload,
             share=str(folded.row.project_id or ""),
             batched=folded.lane is Lane.BULK,
         )
 
-    def _event(self, folded: Folded, now: datetime, traces: dict[str, str | None]) -> Outgoing:
+    def _event(self, folded: Folded, now: datetime, traces: Traces) -> Outgoing:
         assert folded.row
-        answered = [request.event_id for request in folded.requests]
         event = status_changed(
             folded.before,
             folded.row,
             job_state="queued" if folded.lane else "done",
-            request_ids=answered,
+            request_ids=[request.event_id for request in folded.requests],
             attempt=0,
             expose_missing=self._expose_missing,
             now=now,
         )
-        trace = next((traces[each] for each in reversed(answered) if traces.get(each)), None)
-        return Outgoing.of(announcement(event, now=now, traceparent=trace))
+        return Outgoing.of(announcement(event, now=now, traceparent=_trace(folded, traces)))
+
+
+def _trace(folded: Folded, traces: Traces) -> str | None:
+    """The trace of the last request of a batch that has one."""
+    return next((trace for each in reversed(folded.requests) if (trace := traces.get(each.event_id))), None)
 
 
 def _refused(received: Received) -> tuple[UUID, NewRequest]:

@@ -9,9 +9,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic_core import to_json
+from rushes_runtime.figures import Figure
 from rushes_schemas import Encoding, PreviewStatus, Source, StoredFile
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_normalizer import metrics
 
 SCHEMA: Final = "normalizer"
 
@@ -196,6 +199,26 @@ async def save_status(connection: AsyncConnection, rows: Sequence[PreviewRow]) -
     names = ("id", "status", "version", "fence", "failure_code", "failure_message", "failure_for_artist")
     values = [{name: getattr(row, name) for name in names} for row in rows]
     await connection.execute(SAVE_STATUS, {"rows": to_json(values).decode(), "ids": [row.id for row in rows]})
+
+
+# What needs attention is a small part of the rows, and has an index of its own.
+_BY_STATUS: Final = text("""
+    SELECT status, count(*) AS previews, extract(epoch FROM now() - min(updated_at)) AS oldest
+    FROM preview_file WHERE status <> 'ready' AND deleted_at IS NULL GROUP BY status""")
+_ALL: Final = text("SELECT reltuples FROM pg_class WHERE oid = 'preview_file'::regclass")
+
+
+async def figures(connection: AsyncConnection) -> list[Figure]:
+    """Previews by status, and the age of the oldest in each that needs attention."""
+    found: list[Figure] = []
+    others = 0
+    for row in await connection.execute(_BY_STATUS):
+        others += row.previews
+        found.append(Figure(metrics.PREVIEWS, row.previews, (row.status,)))
+        found.append(Figure(metrics.OLDEST_PREVIEW, float(row.oldest), (row.status,)))
+    estimate = (await connection.execute(_ALL)).scalar_one()
+    ready = Figure(metrics.PREVIEWS, max(0.0, estimate - others), (PreviewStatus.READY.value,))
+    return [*found, ready]
 
 
 def row_of(row: RowMapping) -> PreviewRow:

@@ -28,7 +28,8 @@ _ENQUEUE: Final = text("""
     SELECT id::text, 'purge', now() + interval '30 days', '{}'
     FROM preview_file
     WHERE deleted_at IS NOT NULL AND purged_at IS NULL AND updated_at < now() - make_interval(secs => :age)
-      AND NOT EXISTS (SELECT FROM task WHERE subject = preview_file.id::text AND state IN ('queued', 'running'))
+      AND (SELECT true FROM task WHERE subject = preview_file.id::text AND state = 'queued') IS NULL
+      AND (SELECT true FROM task WHERE subject = preview_file.id::text AND state = 'running') IS NULL
     ORDER BY updated_at
     LIMIT greatest(0, :per_minute - (
         SELECT count(*) FROM task

@@ -11,14 +11,17 @@ from uuid import UUID
 
 import structlog
 from rushes_runtime import ledger, outbox
-from rushes_runtime.database import Database, answer_of
+from rushes_runtime.database import Database, after_commit, answer_of
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.fenced_writes import LostLeaseError, confirm_held
+from rushes_runtime.figures import Figure
 from rushes_runtime.ledger import Task
+from rushes_runtime.metrics import JOBS
 from rushes_runtime.outbox import Outgoing
 from rushes_runtime.store import ObjectAbsentError, Store, StoreUnavailableError, prove_whole
 from rushes_runtime.worker import Progress
 from rushes_schemas import (
+    FAILURES,
     Encoding,
     FailureCode,
     ObjectKind,
@@ -29,7 +32,7 @@ from rushes_schemas import (
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rushes_normalizer import absences, metrics, previews, purging, requests
+from rushes_normalizer import absences, metrics, orphans, previews, purging, requests
 from rushes_normalizer.kinds import UploadKind, stored_kind
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import Made, Stage, make_movie, make_picture
@@ -52,16 +55,6 @@ log = structlog.get_logger(__name__)
 # Outputs are about as large as the source, or a few bitrates long; this much room lets most jobs end.
 _ROOM_PER_SOURCE_BYTE: Final = 3
 
-# A preview in `processing` without a job would stay so for ever (a restore, a hand in the database).
-_ORPHANS: Final = text("""
-    INSERT INTO task (subject, lane, share, rank, payload)
-    SELECT id::text, 'upload', coalesce(project_id::text, ''), now(), json_build_object('encoding', encoding)
-    FROM preview_file
-    WHERE status = 'processing' AND deleted_at IS NULL AND updated_at < now() - interval '1 minute'
-      AND NOT EXISTS (SELECT FROM task WHERE subject = preview_file.id::text
-                      AND state IN ('queued', 'running'))
-    LIMIT 1000
-    ON CONFLICT DO NOTHING""")
 _TO_BURY: Final = text("""
     UPDATE preview_file SET tombstone_at = now()
     WHERE id IN (SELECT id FROM preview_file
@@ -83,6 +76,11 @@ class PreviewWorkshop:
         self._database = database
         self._store = store
         self._tools = tools
+        self._orphans_after = orphans.START
+        for kind in UploadKind:  # from the start, so that the first of a kind is seen as one more
+            JOBS.labels(kind.value, PreviewStatus.READY.value, "")
+            for code, facts in FAILURES.items():
+                JOBS.labels(kind.value, facts.ends_as.value, code.value)
 
     async def attempt(self, task: Task, progress: Progress, scratch: Path) -> Published | None:
         """Make and publish every output of a preview, or purge those of a deleted one."""
@@ -335,26 +333,45 @@ class PreviewWorkshop:
         answered = await requests.end(
             connection, {task.id: (after.status.value, after.failure_code) for task, _, after in moves}
         )
-        events = [
-            status_changed(
-                before,
-                after,
-                job_state=job_state,
-                request_ids=answered[task.id],
-                attempt=task.attempt,
-                expose_missing=self._settings.expose_missing,
+        announcements = [
+            announcement(
+                status_changed(
+                    before,
+                    after,
+                    job_state=job_state,
+                    request_ids=answered[task.id],
+                    attempt=task.attempt,
+                    expose_missing=self._settings.expose_missing,
+                    now=now,
+                ),
                 now=now,
+                traceparent=task.traceparent,
             )
             for task, before, after in moves
         ]
-        await outbox.put(connection, [Outgoing.of(announcement(event, now=now)) for event in events])
+        await outbox.put(connection, [Outgoing.of(each) for each in announcements])
+        after_commit(connection, lambda: self._count(moves, now))
+
+    def _count(self, moves: Sequence[tuple[Task, PreviewRow, PreviewRow]], now: datetime) -> None:
+        for task, before, after in moves:
+            kind = self._settings.kind(after.upload_extension).value
+            JOBS.labels(kind, after.status.value, after.failure_code or "").inc()
+            if before.status is PreviewStatus.PROCESSING and after.status is PreviewStatus.READY:
+                metrics.UPLOAD_READY.labels(kind).observe(max(0.0, (now - task.created_at).total_seconds()))
 
     async def tidy(self, connection: AsyncConnection) -> None:
         """Give orphans a job, and deleted previews their purge and their tombstone."""
-        await connection.execute(_ORPHANS)
-        metrics.ABSENCES_HELD.set(await absences.tidy(connection, self._settings.flood_limits()))
+        self._orphans_after = await orphans.give_jobs(connection, self._orphans_after)
+        await absences.tidy(connection, self._settings.flood_limits())
         await purging.enqueue(
             connection, age=float(self._settings.purge_after), per_minute=self._settings.purges_per_minute
         )
         buried = await connection.execute(_TO_BURY, {"age": float(self._settings.tombstone_after)})
         await outbox.put(connection, [tombstone(row.id, row.version) for row in buried])
+
+    async def measure(self, connection: AsyncConnection) -> Sequence[Figure]:
+        """Previews by status, and how many a flood of absences holds."""
+        return [
+            *await previews.figures(connection),
+            Figure(metrics.ABSENCES_HELD, await absences.held(connection)),
+        ]

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from rushes_runtime import metrics
 from rushes_runtime.failures import PoolerModeError
 from rushes_runtime.settings import DatabaseClientSettings, RuntimeSettings
 
@@ -28,6 +29,7 @@ _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 # (it is being replaced by a backup, say), or that lets nobody in.
 _AWAY_STATES: Final = frozenset({"25006", "28000", "28P01", "3D000", "55000"})
 _WAIT: Final = 1.0  # seconds between looks of an attempt
+_COMMITTED: Final = "rushes.committed"
 # PgBouncer's words, in statement mode, to a BEGIN.
 _NO_TRANSACTIONS: Final = "transaction blocks not allowed in statement pooling mode"
 
@@ -72,9 +74,19 @@ class Database:
         Raises:
             PoolerModeError: a pooler between refuses transactions.
         """
-        engine = await self.engine()
-        async with engine.begin() as connection:
-            yield connection
+        try:
+            engine = await self.engine()
+            async with engine.begin() as connection:
+                committed: list[Callable[[], None]] = []
+                connection.info[_COMMITTED] = committed
+                yield connection
+        except Exception as error:
+            if is_away(error):
+                metrics.DATABASE_AWAY.inc()
+            raise
+        metrics.DATABASE_ANSWERED.set_to_current_time()
+        for each in committed:
+            each()
 
     async def fetch(self, statement: str, **parameters: Any) -> list[Any]:
         """The rows of one statement in a transaction of its own."""
@@ -133,6 +145,11 @@ class Database:
             pool_pre_ping=True,
             connect_args={"timeout": 10, **options, "server_settings": named},
         )
+
+
+def after_commit(connection: AsyncConnection, call: Callable[[], None]) -> None:
+    """Call once the transaction that `Database.begin` began is committed: what is counted has happened, and once."""
+    connection.info[_COMMITTED].append(call)
 
 
 async def _is_pooled(engine: AsyncEngine) -> bool:

@@ -19,14 +19,24 @@ from rushes_schemas import Contract, Event
 
 MAX_EVENT_BYTES: Final = 1_048_576
 _MAX_ATTRIBUTE: Final = 500
+# Why a record cannot be taken in. The last two are said of events: by the database, and by a service.
+REASONS: Final = (
+    "too_large",
+    "empty",
+    "not_an_event",
+    "unknown_type",
+    "unknown_version",
+    "invalid",
+    "refused",
+    "unknown_preview",
+)
 
 
 class UnreadableError(Exception):
     """A record that is no event of ours.
 
     Attributes:
-        reason: one of `too_large`, `empty`, `not_an_event`, `unknown_type`, `unknown_version`, `invalid`,
-            or a handler's own.
+        reason: one of `REASONS`.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -139,6 +149,14 @@ def _sentence(error: ValidationError) -> str:
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     return "; ".join(problems).replace("\0", "\\0")[:1000]
+
+
+def trace_of(record: ConsumerRecord[bytes, bytes]) -> str | None:
+    """The trace that a record's header names, if it is short and ASCII; the event itself may be unreadable."""
+    for name, value in record.headers:
+        if name == "ce_traceparent" and value and len(value) <= _MAX_ATTRIBUTE and value.isascii():
+            return bytes(value).decode()
+    return None
 
 
 def digest(value: bytes | None) -> str:

@@ -21,8 +21,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime import metrics, outbox
-from rushes_runtime.database import Database, is_away, is_refused_data
-from rushes_runtime.envelopes import Received, UnreadableError, read_event
+from rushes_runtime.database import Database, after_commit, is_away, is_refused_data
+from rushes_runtime.envelopes import REASONS, Received, UnreadableError, read_event, trace_of
 from rushes_runtime.health import Health
 from rushes_runtime.kafka import make_consumer
 from rushes_runtime.settings import KafkaSettings
@@ -118,6 +118,11 @@ class Intake:
         self._tombstones = tombstones
         self._name = f"intake {group}"
         health.to_join.add(group)
+        # From the start, so that the first of a kind is seen as one more.
+        metrics.COMMIT_FAILURES.labels(group)
+        for topic in self._contracts:
+            for reason in REASONS:
+                metrics.DEAD_LETTERS.labels(topic, reason)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take records in until `stop`. Brokers and databases that are away are waited for."""
@@ -162,8 +167,7 @@ class Intake:
         while not stop.is_set():
             self._beat()
             batches = await self._poll(consumer)
-            for topic in self._contracts:
-                metrics.LAST_POLL.labels(topic).set_to_current_time()
+            await self._measure_poll(consumer)
             records = [record for partition in batches.values() for record in partition]
             if not records:
                 continue
@@ -252,6 +256,7 @@ class Intake:
                 new = await self._new(connection, events)
                 refused = await self._handler.handle(connection, new) if new else []
                 await self._bury(connection, [(event.record, why) for event, why in refused])
+                after_commit(connection, lambda: self._count(events, new))
         except Exception as error:
             if not is_refused_data(error):
                 raise
@@ -264,9 +269,12 @@ class Intake:
             reason = UnreadableError("refused", f"{type(error).__name__}: {error}".replace("\0", "\\0")[:1000])
             async with self._database.begin() as connection:
                 await self._bury(connection, [(events[0].record, reason)])
-        else:
-            for topic, count in Counter(event.record.topic for event in new).items():
-                metrics.EVENTS.labels(topic, "new").inc(count)
+
+    def _count(self, events: Sequence[Received], new: Sequence[Received]) -> None:
+        taken_in = Counter(event.record.topic for event in new)
+        for topic, count in Counter(event.record.topic for event in events).items():
+            metrics.EVENTS.labels(topic, "new").inc(taken_in[topic])
+            metrics.EVENTS.labels(topic, "known").inc(count - taken_in[topic])
 
     async def _new(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Received]:
         """The events that did not come before, in their order."""
@@ -282,6 +290,16 @@ class Intake:
         new = {(row.source, row.event_id) for row in result}
         return [event for event in events if (event.source, event.event_id) in new]
 
+    async def _measure_poll(self, consumer: AIOKafkaConsumer) -> None:
+        lag = dict.fromkeys(self._contracts, 0)
+        for partition in consumer.assignment():
+            end = consumer.last_stable_offset(partition)
+            if end is not None:  # something was fetched, so the position is known without asking
+                lag[partition.topic] += max(0, end - await consumer.position(partition))
+        for topic, records in lag.items():
+            metrics.CONSUMER_LAG.labels(self._group, topic).set(records)
+            metrics.LAST_POLL.labels(self._group, topic).set_to_current_time()
+
     def _measure(self, records: Sequence[Record]) -> None:
         now = time.time()
         delays = {topic: metrics.RECORD_DELAY.labels(topic) for topic in self._contracts}
@@ -290,7 +308,7 @@ class Intake:
 
     async def _bury(self, connection: AsyncConnection, dead: Sequence[tuple[Record, UnreadableError]]) -> None:
         for record, why in dead:
-            metrics.DEAD_LETTERS.labels(record.topic, why.reason).inc()
+            after_commit(connection, metrics.DEAD_LETTERS.labels(record.topic, why.reason).inc)
             log.warning(
                 "dead_letter",
                 topic=record.topic,
@@ -298,6 +316,7 @@ class Intake:
                 offset=record.offset,
                 reason=why.reason,
                 detail=why.detail,
+                traceparent=trace_of(record),
             )
         await outbox.put(connection, [outbox.dead_letter(self._service, record, why) for record, why in dead])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -14,9 +14,10 @@ import structlog
 from rushes_schemas import FailureCode
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rushes_runtime import ledger, metrics
+from rushes_runtime import ledger
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.figures import Figure, Figures
 from rushes_runtime.health import Health
 from rushes_runtime.leases import RoleLease
 from rushes_runtime.ledger import Outcome, Task
@@ -34,9 +35,6 @@ _PRUNE_ATTEMPTS: Final = """
         SELECT fence FROM attempt WHERE ended_at < now() - make_interval(secs => :age) LIMIT :rows)
     RETURNING 1"""
 _BATCH: Final = 10_000
-_OUTBOX: Final = """
-    SELECT count(*) AS pending, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS oldest
-    FROM outbox WHERE sent_at IS NULL"""
 _PRUNE_EVERY: Final = 600.0
 _LOSS_WAIT: Final = timedelta(seconds=2)
 
@@ -57,7 +55,11 @@ class Subjects(Protocol):
         ...
 
     async def tidy(self, connection: AsyncConnection) -> None:
-        """A service's own round: whatever must not stay as it is."""
+        """A service's own round: whatever must not stay as it is. However many rows it has, it looks at few of them."""
+        ...
+
+    async def measure(self, connection: AsyncConnection) -> Sequence[Figure]:
+        """A service's own figures that only the database knows. It may count all rows (figures.py)."""
         ...
 
 
@@ -86,6 +88,7 @@ class Janitor:
         self._retention = retention
         self._audit_retention = audit_retention
         self._health = health
+        self._figures = Figures(database, subjects.measure)
         self._leads = False
         self._looked_at: datetime | None = None  # these two by the database's clock
         self._expire_from: datetime | None = None
@@ -93,7 +96,8 @@ class Janitor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do rounds until `stop`. Leases have a loop of their own: no long round of chores keeps a job from others."""
-        loops = [asyncio.create_task(self._repeat(each, stop)) for each in (self._expire, self._do_chores)]
+        rounds = (self._expire, self._do_chores, self._sample)
+        loops = [asyncio.create_task(self._repeat(each, stop)) for each in rounds]
         try:
             await asyncio.gather(*loops)
         finally:
@@ -120,7 +124,6 @@ class Janitor:
             return
         async with self._database.begin() as connection:
             await self._subjects.tidy(connection)
-        await self._measure()
         if time.monotonic() >= self._prune_from:
             for statement in _PRUNE:
                 await self._database.fetch(statement, age=float(self._retention))
@@ -191,10 +194,8 @@ class Janitor:
         if requeued.held:
             log.warning("lease_over", subject=task.subject, fence=task.fence, losses=task.losses + losses)
 
-    async def _measure(self) -> None:
-        (outbox,) = await self._database.fetch(_OUTBOX)
-        metrics.OUTBOX_PENDING.set(outbox.pending)
-        metrics.OUTBOX_OLDEST.set(float(outbox.oldest))
-        metrics.TASKS.clear()
-        for row in await self._database.fetch(ledger.COUNTS):
-            metrics.TASKS.labels(row.state, row.lane).set(row.tasks)
+    async def _sample(self) -> None:
+        if self._leads:
+            await self._figures.sample()
+        else:
+            self._figures.forget()

@@ -136,9 +136,8 @@ STILL_EXPIRED: Final = text("""
 # A lease that is over is still held while nobody has taken the task back: a renewal may come.
 HELD: Final = "SELECT 1 FROM task WHERE id = :id AND fence = :fence AND state = 'running'"
 
-COUNTS: Final = """
-    SELECT state, lane, count(*) AS tasks FROM task
-    WHERE state IN ('queued', 'running') GROUP BY state, lane"""
+# Where a payload keeps the W3C trace context of its event.
+TRACEPARENT: Final = "traceparent"
 
 ShareInLane: TypeAlias = tuple[str, str]
 
@@ -162,7 +161,11 @@ class NewTask:
 
 @dataclass(frozen=True)
 class Task:
-    """A claimed task: one attempt under one fence."""
+    """A claimed task: one attempt under one fence.
+
+    Attributes:
+        waited: in the queue, since it could be claimed.
+    """
 
     id: UUID
     subject: str
@@ -174,6 +177,13 @@ class Task:
     losses: int
     created_at: datetime
     batched: bool
+    waited: timedelta = timedelta(0)
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace of the event that asked for it last, if it had one."""
+        trace: str | None = self.payload.get(TRACEPARENT)
+        return trace
 
     @property
     def attempt(self) -> int:
@@ -194,6 +204,7 @@ def task_of(row: RowMapping) -> Task:
         row["losses"],
         row["created_at"],
         row["batched"],
+        row["started_at"] - row["available_at"],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from rushes_runtime import metrics
 from rushes_runtime.breaker import BreakerPolicy
 from rushes_runtime.circuits import Circuits, NeededStore
 from rushes_runtime.database import Database
@@ -147,7 +148,7 @@ async def run_roles(
         InstanceMismatchError: the database or a store belongs to another instance.
     """
     health = Health()
-
+    metrics.DATABASE_ANSWERED.set_to_current_time()
     needs = [Need("PostgreSQL", lambda: check_schema(database, migrations, settings.instance))]
     front: list[Role] = []
     back: list[Role] = []

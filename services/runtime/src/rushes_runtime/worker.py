@@ -22,7 +22,7 @@ from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
-from rushes_runtime.ledger import Task
+from rushes_runtime.ledger import TRACEPARENT, Task
 from rushes_runtime.usage import USAGE, Usage
 from rushes_runtime.waiting import Hint
 
@@ -45,6 +45,8 @@ class Progress:
     fraction: float = 0.0
     stalls_as: FailureCode = FailureCode.TIMEOUT
     moved_at: float = field(default_factory=time.monotonic)
+    _spent: dict[str, float] = field(default_factory=dict)
+    _stage_since: float = field(default_factory=time.monotonic)
 
     def moved(self) -> None:
         """Something happened."""
@@ -52,9 +54,21 @@ class Progress:
 
     def at(self, stage: str, fraction: float) -> None:
         """A stage reached a fraction (0 to 1) of the whole attempt."""
+        if stage != self.stage:
+            self._count_stage()
         if (stage, fraction) != (self.stage, self.fraction):
             self.stage, self.fraction = stage, fraction
             self.moved()
+
+    def stages(self) -> Mapping[str, float]:
+        """Seconds spent so far, by stage."""
+        self._count_stage()
+        return self._spent
+
+    def _count_stage(self) -> None:
+        now = time.monotonic()
+        self._spent[self.stage] = self._spent.get(self.stage, 0.0) + now - self._stage_since
+        self._stage_since = now
 
     def snapshot(self) -> dict[str, Any]:
         """As it stands on the task's row."""
@@ -184,6 +198,7 @@ class Worker(Generic[Result]):
             return False
         if task is None:
             return False
+        metrics.QUEUE_WAIT.labels(task.lane).observe(max(0.0, task.waited.total_seconds()))
         attempt = _Attempt(task, Progress())
         self._running[task.id] = attempt
         metrics.BUSY_SLOTS.set(len(self._running))
@@ -194,7 +209,8 @@ class Worker(Generic[Result]):
         task = attempt.task
         scratch = self._scratch / f"{task.id}-{task.fence}"
         USAGE.set(attempt.usage)
-        with structlog.contextvars.bound_contextvars(subject=task.subject, attempt=task.attempt, fence=task.fence):
+        known = {"subject": task.subject, "attempt": task.attempt, "fence": task.fence, **_trace(task)}
+        with structlog.contextvars.bound_contextvars(**known):
             try:
                 log.info("attempt_started", lane=task.lane)
                 outcome = await self._outcome(attempt, scratch)
@@ -208,6 +224,8 @@ class Worker(Generic[Result]):
                     log.info("attempt_done", seconds=round(took, 3))
                 metrics.ATTEMPTS.labels(label, code).inc()
                 metrics.ATTEMPT_SECONDS.labels(label).observe(took)
+                for stage, seconds in attempt.progress.stages().items():
+                    metrics.STAGE_SECONDS.labels(stage).observe(seconds)
                 attempt.store_back_in = await self._store_back_in(task, outcome)
                 await self._conclude(attempt, outcome)
             except asyncio.CancelledError:
@@ -348,7 +366,9 @@ class Worker(Generic[Result]):
                 attempt.work.cancel()
 
     async def _drain(self) -> None:
+        began = time.monotonic()
         metrics.DRAINING.set(1)
+        metrics.DRAIN_SECONDS.set_function(lambda: time.monotonic() - began)
         works = [attempt.work for attempt in self._running.values() if attempt.work]
         if not works:
             return
@@ -381,3 +401,7 @@ class Worker(Generic[Result]):
             log.warning("not_handed_back", subject=task.subject, error=repr(error)[:500])
         else:
             log.info("handed_back", subject=task.subject, held=requeued.held)
+
+
+def _trace(task: Task) -> dict[str, str]:
+    return {TRACEPARENT: task.traceparent} if task.traceparent else {}

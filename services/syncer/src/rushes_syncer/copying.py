@@ -11,8 +11,6 @@ from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store import Condition, PreconditionFailedError, Store
 from rushes_schemas import PLACES, FailureCode, ObjectKind
 
-from rushes_syncer import metrics
-
 
 @dataclass(frozen=True)
 class Copied:
@@ -64,8 +62,6 @@ async def copy_object(
         raise AttemptFailedError(
             FailureCode.STORAGE_UNAVAILABLE, f"{bucket}/{key} at {site.name} is not what was written there"
         )
-    metrics.OBJECTS.labels("copied").inc()
-    metrics.BYTES.inc(read.bytes)
     return Copied(read.bytes, read.sha256, written.etag, read.etag)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 from rushes_runtime import fenced_writes
@@ -22,6 +22,9 @@ from rushes_syncer.sites import Held
 
 _KNOWN: Final = "SELECT preview_file_id, status, project_id, deleted FROM site_preview WHERE site = :site"
 _HELD: Final = "SELECT bucket, key, etag, source_etag FROM held WHERE site = :site"
+
+
+Reason = Literal["lacking", "different", "forced"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class PassReport:
     copied: int = 0
     copied_bytes: int = 0
     absent: int = 0
+    still_lacking: int = 0
+    still_different: int = 0
     failures: list[str] = field(default_factory=list)
 
 
@@ -66,6 +71,7 @@ class _Difference:
     stat: ObjectStat
     preview_file_id: UUID
     over: Condition
+    counts_as: Reason
 
 
 async def full_pass(
@@ -109,6 +115,9 @@ async def full_pass(
     async with asyncio.TaskGroup() as copies:
         for difference in differences:
             copies.create_task(one(difference))
+    if options.project_id is None:
+        async with database.begin() as connection:
+            await sites.passed(connection, name, lacking=report.still_lacking, different=report.still_different)
     return report
 
 
@@ -128,12 +137,15 @@ async def _compare(
         row = known.get(preview_file_id)
         if _is_skipped(kind, row, options):
             report.skipped += 1
-        elif not options.force and _same(stat, here.get(key), verified.get((bucket, key))):
+            continue
+        held = here.get(key)
+        same = _same(stat, held, verified.get((bucket, key)))
+        if same and not options.force:
             report.held += 1
-        else:
-            held = here.get(key)
-            over = IfMatch(held.etag) if held else IfAbsent()
-            differences.append(_Difference(bucket, stat, preview_file_id, over))
+            continue
+        over = IfMatch(held.etag) if held else IfAbsent()
+        counts_as: Reason = "forced" if same else "different" if held else "lacking"
+        differences.append(_Difference(bucket, stat, preview_file_id, over, counts_as))
     return differences
 
 
@@ -184,6 +196,8 @@ async def _copy(
         except AttemptFailedError as error:
             if attempt == options.attempts:
                 report.failures.append(f"{bucket}/{key}: {error.message}")
+                report.still_lacking += difference.counts_as == "lacking"
+                report.still_different += difference.counts_as == "different"
                 return
             await asyncio.sleep(min(2**attempt / 4, 10))
         else:

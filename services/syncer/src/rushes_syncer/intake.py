@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 from rushes_runtime import ledger
+from rushes_runtime.database import after_commit
 from rushes_runtime.envelopes import Received
 from rushes_runtime.intake import Refused
 from rushes_runtime.ledger import NewTask
-from rushes_schemas import CONTRACTS, StatusChanged
+from rushes_schemas import CONTRACTS, Event, StatusChanged
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_syncer import sites
@@ -28,22 +30,30 @@ class StatusIntake:
     def __init__(self, site: str, rules: SyncRules) -> None:
         self._site = site
         self._rules = rules
+        self._known = False
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
         """Write what follows from a batch of new events; older ones than were seen change nothing."""
+        if not self._known:
+            await sites.first_seen(connection, self._site)
+            after_commit(connection, self._is_known)
         latest = sites.newest(received.event for received in events if isinstance(received.event, StatusChanged))
+        traces = {_place(received.event): received.traceparent for received in events}
         rows = [self._row(event) for event in latest.values()]
         written = await sites.save(connection, rows)
         now = datetime.now(UTC)
         await ledger.enqueue(
             connection,
             [
-                NewTask(row.subject, "copy", now, {})
+                NewTask(row.subject, "copy", now, _payload(traces.get((row.preview_file_id, row.version))))
                 for row in rows
                 if row.decision is Decision.COPY and row.preview_file_id in written
             ],
         )
         return []
+
+    def _is_known(self) -> None:
+        self._known = True
 
     def _row(self, event: StatusChanged) -> SitePreview:
         return SitePreview(
@@ -56,3 +66,11 @@ class StatusIntake:
             deleted=event.deleted,
             decision=decide(event.internal_status, event.files, event.deleted, self._rules),
         )
+
+
+def _place(event: Event) -> tuple[UUID, int]:
+    return event.preview_file_id, event.version if isinstance(event, StatusChanged) else 0
+
+
+def _payload(traceparent: str | None) -> dict[str, str]:
+    return {ledger.TRACEPARENT: traceparent} if traceparent else {}

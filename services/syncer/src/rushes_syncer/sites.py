@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from rushes_runtime.figures import Figure
 from rushes_schemas import StatusChanged, StoredFile
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rushes_syncer import metrics
 from rushes_syncer.deciding import Decision
 
 SCHEMA: Final = "syncer"
@@ -94,6 +96,18 @@ _HOLD: Final = text("""
 _FAILED: Final = text("UPDATE site_preview SET failure_code = :code WHERE site = :site AND preview_file_id = :id")
 
 
+_FIRST_SEEN: Final = text("INSERT INTO site (name) VALUES (:name) ON CONFLICT DO NOTHING")
+_PASSED: Final = text("""
+    INSERT INTO site AS seen (name, passed_at, lacking, different) VALUES (:name, now(), :lacking, :different)
+    ON CONFLICT (name) DO UPDATE SET passed_at = now(), lacking = excluded.lacking, different = excluded.different""")
+_FIGURES: Final = text("""
+    SELECT name, extract(epoch FROM coalesce(passed_at, first_seen_at)) AS passed, lacking, different,
+        coalesce(waits.jobs, 0) AS waiting
+    FROM site LEFT JOIN (
+        SELECT split_part(subject, '/', 1) AS name, count(*) AS jobs FROM task WHERE state = 'queued' GROUP BY 1
+    ) AS waits USING (name)""")
+
+
 async def lock(connection: AsyncConnection, site: str, ids: Iterable[UUID]) -> dict[UUID, SitePreview]:
     """The rows of previews at a site, locked until the transaction ends."""
     result = await connection.execute(LOCK, {"site": site, "ids": list(ids)})
@@ -160,3 +174,26 @@ async def hold(connection: AsyncConnection, site: str, objects: Sequence[Held]) 
 async def mark_failed(connection: AsyncConnection, site: str, preview_file_id: UUID, code: str) -> None:
     """Write down that a site lacks something of a preview."""
     await connection.execute(_FAILED, {"site": site, "id": preview_file_id, "code": code})
+
+
+async def first_seen(connection: AsyncConnection, name: str) -> None:
+    """Write down that there is a site; from now on a full pass is waited for."""
+    await connection.execute(_FIRST_SEEN, {"name": name})
+
+
+async def passed(connection: AsyncConnection, name: str, *, lacking: int, different: int) -> None:
+    """Write down that a full pass has ended, and how many objects the site still lacks, or holds otherwise."""
+    await connection.execute(_PASSED, {"name": name, "lacking": lacking, "different": different})
+
+
+async def figures(connection: AsyncConnection) -> list[Figure]:
+    """What waits for each site, and what its last full pass left."""
+    found = []
+    for row in await connection.execute(_FIGURES):
+        found += [
+            Figure(metrics.WAITING, row.waiting, (row.name,)),
+            Figure(metrics.FULL_PASS, float(row.passed), (row.name,)),
+            Figure(metrics.DRIFT, row.lacking, (row.name, "lacking")),
+            Figure(metrics.DRIFT, row.different, (row.name, "different")),
+        ]
+    return found

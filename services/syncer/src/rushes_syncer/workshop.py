@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 from rushes_runtime import fenced_writes
-from rushes_runtime.database import Database
+from rushes_runtime.database import Database, after_commit
 from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.figures import Figure
 from rushes_runtime.ledger import Task
+from rushes_runtime.metrics import JOBS
 from rushes_runtime.store import ObjectAbsentError, Store, prove_whole
 from rushes_runtime.worker import Progress
 from rushes_schemas import FailureCode, StoredFile
@@ -63,13 +66,16 @@ class CopyWorkshop:
         for count, stored in enumerate(wanted):
             progress.at("copying", count / len(wanted))
             if _is_held(held.get((stored.bucket, stored.key)), stored):
-                metrics.OBJECTS.labels("held").inc()
+                metrics.OBJECTS.labels(site, "held").inc()
+                metrics.BYTES.labels(site, "held").inc(stored.bytes)
                 continue
             try:
                 copied.append(await self._copy(store, stored, preview_file_id, scratch, progress))
+                metrics.OBJECTS.labels(site, "copied").inc()
+                metrics.BYTES.labels(site, "copied").inc(copied[-1].bytes)
             except ObjectAbsentError:
                 await prove_whole(self._main, stored.bucket, self._instance)
-                metrics.OBJECTS.labels("absent").inc()
+                metrics.OBJECTS.labels(site, "absent").inc()
                 log.warning("absent_at_source", bucket=stored.bucket, key=stored.key)
                 absent += 1
         return CopyResult(tuple(copied), absent)
@@ -103,16 +109,30 @@ class CopyWorkshop:
 
     async def succeeded(self, connection: AsyncConnection, task: Task, result: CopyResult) -> None:
         """Write down what the site holds now."""
-        await sites.hold(connection, sites.parse_subject(task.subject)[0], result.copied)
+        site, _ = sites.parse_subject(task.subject)
+        await sites.hold(connection, site, result.copied)
+        after_commit(connection, lambda: self._count_done(site, task))
+
+    def _count_done(self, site: str, task: Task) -> None:
+        JOBS.labels("copy", "done", "").inc()
+        metrics.DELAY.labels(site).observe(max(0.0, (datetime.now(UTC) - task.created_at).total_seconds()))
 
     async def failed(self, connection: AsyncConnection, task: Task, failure: AttemptFailedError) -> None:
         """Write down that the site lacks something; a full pass puts it right."""
         site, preview_file_id = sites.parse_subject(task.subject)
-        metrics.OBJECTS.labels("failed").inc()
         await sites.mark_failed(connection, site, preview_file_id, failure.code)
+        after_commit(connection, lambda: self._count_failed(site, failure))
+
+    def _count_failed(self, site: str, failure: AttemptFailedError) -> None:
+        metrics.OBJECTS.labels(site, "failed").inc()
+        JOBS.labels("copy", "failed", failure.code.value).inc()
 
     async def tidy(self, connection: AsyncConnection) -> None:
         """Nothing stands half done: a copy is a task, and a lost one expires."""
+
+    async def measure(self, connection: AsyncConnection) -> Sequence[Figure]:
+        """Per site: what waits, and what its last full pass left."""
+        return await sites.figures(connection)
 
 
 def _is_held(held: Held | None, stored: StoredFile) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from rushes_schemas.encoding import Encoding
 from rushes_schemas.outputs import ObjectKind
 
+from rushes_normalizer import metrics
 from rushes_normalizer.media import command
 from rushes_normalizer.media.blame import blame
 from rushes_normalizer.media.command import movie_command
@@ -159,6 +161,7 @@ async def _encode(tools: Tools, plan: MoviePlan, source: Path, scratch: Path, li
     report.at(Stage.ENCODING)
     count = _counter(report, Stage.ENCODING, plan)
     arguments = movie_command(plan, source, limits)
+    began = time.monotonic()
     try:
         log = await run(
             [str(tools.ffmpeg), *arguments],
@@ -170,6 +173,7 @@ async def _encode(tools: Tools, plan: MoviePlan, source: Path, scratch: Path, li
         )
     except ChildError as failed:
         raise blame(failed, "the encode") from failed
+    metrics.ENCODE_SPEED.observe(float(plan.duration) / max(0.001, time.monotonic() - began))
     check_decoded(log, plan)
 
 

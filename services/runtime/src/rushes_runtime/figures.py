@@ -1,0 +1,103 @@
+"""Figures that only the database knows: sampled by one process of a service on a timer, never by a scrape.
+
+Counts of a long queue take time. However long it is, they keep one connection busy for a fiftieth of the time at most:
+with a million jobs they come once a minute rather than at each round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import Gauge
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_runtime import metrics
+from rushes_runtime.database import Database
+
+SHARE_OF_TIME: Final = 0.02
+
+# Each is one entry of an index, however long queue and outbox are.
+_AT_ONCE: Final = """
+    SELECT coalesce(extract(epoch FROM now() - (
+            SELECT created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT 1)), 0) AS outbox_oldest,
+        greatest(0, coalesce(extract(epoch FROM now() - (
+            SELECT lease_until FROM task WHERE state = 'running' ORDER BY lease_until LIMIT 1)), 0)) AS lease_overdue"""
+# By the indexes of what waits and of what runs: what has ended is not read.
+_TASKS: Final = """
+    SELECT state, lane, count(*) AS tasks, coalesce(extract(epoch FROM max(waited)), 0) AS oldest
+    FROM (SELECT state, lane, CASE WHEN NOT deferred THEN now() - available_at END AS waited
+          FROM task WHERE state = 'queued'
+          UNION ALL SELECT state, lane, NULL FROM task WHERE state = 'running') AS open
+    GROUP BY state, lane"""
+_OUTBOX: Final = "SELECT count(*) AS pending FROM outbox WHERE sent_at IS NULL"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value of a gauge."""
+
+    gauge: Gauge
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+Measure = Callable[[AsyncConnection], Awaitable[Sequence[Figure]]]
+
+
+class Figures:
+    """The gauges of what the database knows, in the process that samples it."""
+
+    def __init__(self, database: Database, measure: Measure) -> None:
+        """
+        Args:
+            measure: a service's own figures, each of which may take as long as a count of all its rows.
+        """
+        self._database = database
+        self._measure = measure
+        self._count_from = 0.0
+        self._shown: set[tuple[Gauge, bool]] = set()
+
+    async def sample(self) -> None:
+        """Look at what takes no time, and count what takes some if its time has come."""
+        (now,) = await self._database.fetch(_AT_ONCE)
+        metrics.OUTBOX_OLDEST.set(float(now.outbox_oldest))
+        metrics.LEASE_OVERDUE.set(float(now.lease_overdue))
+        if time.monotonic() >= self._count_from:
+            began = time.monotonic()
+            async with self._database.begin() as connection:
+                self._show([*await _count(connection), *await self._measure(connection)])
+            took = time.monotonic() - began
+            self._count_from = time.monotonic() + took / SHARE_OF_TIME
+        metrics.SAMPLED.set_to_current_time()
+
+    def forget(self) -> None:
+        """Show nothing, for another process samples now. A figure that stood still would outlive its truth."""
+        self._show([])
+        metrics.OUTBOX_OLDEST.set(0)
+        metrics.LEASE_OVERDUE.set(0)
+        self._count_from = 0.0
+
+    def _show(self, figures: Sequence[Figure]) -> None:
+        for gauge, labelled in self._shown:
+            if labelled:
+                gauge.clear()
+            else:
+                gauge.set(0)
+        for figure in figures:
+            child = figure.gauge.labels(*figure.labels) if figure.labels else figure.gauge
+            child.set(figure.value)
+        self._shown |= {(figure.gauge, bool(figure.labels)) for figure in figures}
+
+
+async def _count(connection: AsyncConnection) -> list[Figure]:
+    figures = []
+    for row in await connection.execute(text(_TASKS)):
+        figures.append(Figure(metrics.TASKS, row.tasks, (row.state, row.lane)))
+        if row.state == "queued":
+            figures.append(Figure(metrics.OLDEST_QUEUED, float(row.oldest), (row.lane,)))
+    pending = (await connection.execute(text(_OUTBOX))).scalar_one()
+    return [*figures, Figure(metrics.OUTBOX_PENDING, pending)]
