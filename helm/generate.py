@@ -148,8 +148,8 @@ def _schema_of(value: Value) -> Schema:
     match value.default:
         case bool():
             schema["type"] = "boolean"
-        case int():
-            schema["type"] = "integer"
+        case int() | float():
+            schema["type"] = "integer" if isinstance(value.default, int) else "number"
         case str():
             schema["type"] = "string"
         case list() if "items" in added:

@@ -1,13 +1,93 @@
 {{/*
-Every alert: what it looks for, and what it says. `for` and severity come from the values.
+Every alert: what it looks for, and what it says. Thresholds, windows, `for` and severity come from the values.
 Takes: the root. As YAML by name: expr, for (if the values have none), summary, description.
 */}}
 {{- define "rushes.alerts" -}}
 {{- $rules := .Values.alerts.rules -}}
 {{- $here := printf "namespace=%q" .Release.Namespace -}}
+{{- $control := printf "%s,component=\"control\"" $here -}}
 {{- $jobs := printf "%s,component=~\"worker|syncer\"" $here -}}
+{{- $uploads := printf "%s,component=~\"control|worker\"" $here -}}
 {{- $dead := printf "rushes_dead_letters_total{%s}" $here -}}
+{{- $broken := printf "rushes_jobs_total{%s,outcome=\"broken\",code!~\"source_empty|not_a_movie|unsupported_codec|corrupt|limits_exceeded\"}" $uploads -}}
+{{- $ended := printf "rushes_jobs_total{%s}" $uploads -}}
 {{- $drain := include "rushes.effective" (dict "root" . "name" "DRAIN_BUDGET") | float64 -}}
+{{- $burn := $rules.ReadyLatencyBurn -}}
+{{- $fast := dict "here" $here "factor" $burn.threshold "long" $burn.fastLong "short" $burn.fastShort "minimum" $burn.minimum -}}
+{{- $slow := dict "here" $here "factor" $burn.slowThreshold "long" $burn.slowLong "short" $burn.slowShort "minimum" $burn.minimum -}}
+ReadyLatencyBurn:
+  expr: |-
+    # Late uploads, as a share of those that became ready: 5 % may take over 10 minutes, 1 % over 60.
+    {{- $burns := list }}
+    {{- range $windows := list $fast $slow }}
+    {{- range $within, $share := dict "600.0" 0.05 "3600.0" 0.01 }}
+    {{- $burns = append $burns (include "rushes.burn" (merge (dict "within" $within "share" $share) $windows)) }}
+    {{- end }}
+    {{- end }}
+    {{- join "\nor " $burns | nindent 4 }}
+  summary: >-
+    {{ `{{ $value | humanizePercentage }}` }} of the latest uploads took too long to be ready
+  description: >-
+    At this rate the service level is missed: 95 % of uploads ready in 10 minutes, 99 % in 60.
+QueueOldest:
+  expr: |-
+    max by (lane) (rushes_oldest_queued_seconds{ {{- $control -}} ,lane="upload"})
+      > {{ include "rushes.text" $rules.QueueOldest.threshold }}
+  summary: >-
+    An upload has waited {{ `{{ $value | humanizeDuration }}` }} for a slot
+  description: >-
+    There are too few slots, or they do not get on.
+NoWorkers:
+  expr: |-
+    sum(max by (lane) (rushes_tasks{ {{- $control -}} ,state="queued"})) > {{ include "rushes.text" $rules.NoWorkers.threshold }}
+      unless sum(rushes_slots{ {{- $here -}} ,component="worker"}) > 0
+  summary: >-
+    {{ `{{ $value | humanize }}` }} jobs wait, and no worker is there
+  description: >-
+    Every pool is at zero, or its pods do not start.
+RowsStuckProcessing:
+  expr: |-
+    max(rushes_lease_overdue_seconds{ {{- $control -}} }) > {{ include "rushes.text" $rules.RowsStuckProcessing.threshold }}
+      # Or the janitor, which would take the job back and say so, is silent, although the database answers.
+      or (time() - max(rushes_sampled_timestamp_seconds{ {{- $control -}} } > 0) > {{ include "rushes.text" $rules.RowsStuckProcessing.threshold }}
+        and time() - max(rushes_database_answer_timestamp_seconds{ {{- $control -}} }) < {{ include "rushes.text" $rules.DatabaseDown.threshold }})
+  summary: >-
+    For {{ `{{ $value | humanizeDuration }}` }} nobody has taken back the job of a lost worker, or looked for one
+  description: >-
+    Previews stay in processing. The janitor of the control processes does not do its rounds, or fails in them.
+BrokenRatioHigh:
+  expr: |-
+    sum(increase({{ $broken }}[{{ $rules.BrokenRatioHigh.window }}])) / sum(increase({{ $ended }}[{{ $rules.BrokenRatioHigh.window }}]))
+      > {{ include "rushes.text" $rules.BrokenRatioHigh.threshold }}
+      and sum(increase({{ $broken }}[{{ $rules.BrokenRatioHigh.window }}])) > {{ include "rushes.text" $rules.BrokenRatioHigh.minimum }}
+  summary: >-
+    {{ `{{ $value | humanizePercentage }}` }} of the previews of {{ $rules.BrokenRatioHigh.window }} are broken, and not by their uploads
+  description: >-
+    Bad uploads (empty, corrupt, no movie, too large) are left out. What is left is ours.
+FilesMissing:
+  expr: |-
+    sum(increase(rushes_became_missing_total{ {{- $uploads -}} }[{{ $rules.FilesMissing.window }}]))
+      > {{ include "rushes.text" $rules.FilesMissing.threshold }}
+      or max(rushes_absences_held{ {{- $control -}} }) > {{ include "rushes.text" $rules.FilesMissing.threshold }}
+  summary: >-
+    The sources of {{ `{{ $value | humanize }}` }} previews are gone from the store
+  description: >-
+    They became missing within {{ $rules.FilesMissing.window }}, or a flood of absences is held until somebody looks.
+StoreCircuitOpen:
+  expr: |-
+    sum by (component, store) (rushes_store_circuit_open{ {{- $here -}} }) > {{ include "rushes.text" $rules.StoreCircuitOpen.threshold }}
+  summary: >-
+    {{ `{{ $value }}` }} processes ({{ `{{ $labels.component }}` }}) wait for the store {{ `{{ $labels.store }}` }}
+  description: >-
+    It does not show its sentinel. Jobs wait and cost no try; they go on when it is back.
+DatabaseDown:
+  expr: |-
+    time() - max by (component) (rushes_database_answer_timestamp_seconds{ {{- $here -}} })
+      > {{ include "rushes.text" $rules.DatabaseDown.threshold }}
+  summary: >-
+    PostgreSQL has not answered {{ `{{ $labels.component }}` }} for {{ `{{ $value | humanizeDuration }}` }}
+  description: >-
+    Nothing is lost, nothing goes on: events wait in Kafka, results in the workers.
 OutboxStalled:
   expr: |-
     max by (component) (rushes_outbox_oldest_seconds{ {{- $here -}} }) > {{ include "rushes.text" $rules.OutboxStalled.threshold }}
@@ -17,7 +97,7 @@ OutboxStalled:
     Statuses are written but do not reach Kafka. Is Kafka there, and does a relay run?
 ConsumerDelay:
   expr: |-
-    histogram_quantile(0.99, sum by (component, topic, le) (rate(rushes_record_delay_seconds_bucket{ {{- $here -}} }[10m])))
+    histogram_quantile(0.99, sum by (component, topic, le) (rate(rushes_record_delay_seconds_bucket{ {{- $here -}} }[{{ $rules.ConsumerDelay.window }}])))
       > {{ include "rushes.text" $rules.ConsumerDelay.threshold }}
   summary: >-
     Events of {{ `{{ $labels.topic }}` }} are taken in {{ `{{ $value | humanizeDuration }}` }} late
@@ -25,53 +105,37 @@ ConsumerDelay:
     Intake does not keep up, or was away.
 ConsumerStuck:
   expr: |-
-    time() - max by (component, site, topic) (rushes_last_poll_timestamp_seconds{ {{- $here -}} })
+    time() - max by (component, group, topic) (rushes_last_poll_timestamp_seconds{ {{- $here -}} })
       > {{ include "rushes.text" $rules.ConsumerStuck.threshold }}
   summary: >-
-    Nobody has polled {{ `{{ $labels.topic }}` }} for {{ `{{ $value | humanizeDuration }}` }}
+    Nobody has polled {{ `{{ $labels.topic }}` }} for {{ `{{ $labels.group }}` }} for {{ `{{ $value | humanizeDuration }}` }}
   description: >-
-    Intake is held by a database that is away, or hangs.
+    Intake hangs in the database, or elsewhere.
 RebalanceStorm:
   expr: |-
-    max by (component, group) (increase(rushes_rebalances_total{ {{- $here -}} }[15m]))
+    max by (component, group) (increase(rushes_rebalances_total{ {{- $here -}} }[{{ $rules.RebalanceStorm.window }}]))
       > {{ include "rushes.text" $rules.RebalanceStorm.threshold }}
   summary: >-
-    Partitions of {{ `{{ $labels.group }}` }} were given out {{ `{{ $value | humanize }}` }} times in 15 minutes
+    Partitions of {{ `{{ $labels.group }}` }} were given out {{ `{{ $value | humanize }}` }} times in {{ $rules.RebalanceStorm.window }}
   description: >-
     Members of the consumer group come and go. Are pods restarted?
 CommitFailures:
   expr: |-
-    sum by (component, group) (increase(rushes_commit_failures_total{ {{- $here -}} }[15m]))
+    sum by (component, group) (increase(rushes_commit_failures_total{ {{- $here -}} }[{{ $rules.CommitFailures.window }}]))
       > {{ include "rushes.text" $rules.CommitFailures.threshold }}
   summary: >-
-    Kafka refused {{ `{{ $value | humanize }}` }} commits of {{ `{{ $labels.group }}` }} in 15 minutes
+    Kafka refused {{ `{{ $value | humanize }}` }} commits of {{ `{{ $labels.group }}` }} in {{ $rules.CommitFailures.window }}
   description: >-
     The same events are taken in again and recognised; nothing is lost, but Kafka or the network is unwell.
 DeadLetters:
   expr: |-
-    # A series is born with its first record, which `increase` does not see.
-    sum by (topic, reason) (increase({{ $dead }}[1h])) > {{ include "rushes.text" $rules.DeadLetters.threshold }}
-      or sum by (topic, reason) ({{ $dead }} unless {{ $dead }} offset 1h) > {{ include "rushes.text" $rules.DeadLetters.threshold }}
+    # A process that is new may count its first records before anybody has seen it at 0: `increase` misses those.
+    sum by (topic, reason) (increase({{ $dead }}[{{ $rules.DeadLetters.window }}])) > {{ include "rushes.text" $rules.DeadLetters.threshold }}
+      or sum by (topic, reason) ({{ $dead }} unless {{ $dead }} offset {{ $rules.DeadLetters.window }}) > {{ include "rushes.text" $rules.DeadLetters.threshold }}
   summary: >-
     {{ `{{ $value | humanize }}` }} records of {{ `{{ $labels.topic }}` }} could not be taken in ({{ `{{ $labels.reason }}` }})
   description: >-
     A publisher sends what is no event of ours. `rushes-normalizer dead-letters list` shows them.
-FilesMissing:
-  expr: |-
-    sum(increase(rushes_attempts_total{ {{- $here -}} ,component="worker",code="source_missing"}[1h]))
-      > {{ include "rushes.text" $rules.FilesMissing.threshold }}
-  summary: >-
-    {{ `{{ $value | humanize }}` }} looks in an hour did not find their source
-  description: >-
-    Uploads are announced that are not in the store. Artists see them as broken.
-NoWorkers:
-  expr: |-
-    sum(max by (lane) (rushes_tasks{ {{- $here -}} ,component="control",state="queued"})) > {{ include "rushes.text" $rules.NoWorkers.threshold }}
-      unless sum(rushes_slots{ {{- $here -}} ,component="worker"}) > 0
-  summary: >-
-    {{ `{{ $value | humanize }}` }} jobs wait, and no worker is there
-  description: >-
-    Every pool is at zero, or its pods do not start.
 ScratchLow:
   expr: |-
     min by (component, pool, site, pod) (rushes_scratch_free_bytes{ {{- $jobs -}} }) < {{ include "rushes.text" $rules.ScratchLow.threshold }}
@@ -81,24 +145,50 @@ ScratchLow:
     Jobs that run out of room are tried again elsewhere, and end as broken (out_of_disk) at last.
 DrainExceeded:
   expr: |-
-    max by (component, pool, site, pod) (rushes_draining{ {{- $jobs -}} }) == 1
-  for: {{ add (ceil $drain | int64) (int64 $rules.DrainExceeded.threshold) }}s
+    max by (component, pool, site, pod) (rushes_drain_seconds{ {{- $jobs -}} }) > {{ include "rushes.text" (addf $drain $rules.DrainExceeded.threshold) }}
+  for: 0s
   summary: >-
-    {{ `{{ $labels.pod }}` }} shuts down for longer than its {{ include "rushes.text" $drain }} seconds
+    {{ `{{ $labels.pod }}` }} has shut down for {{ `{{ $value | humanizeDuration }}` }}; its budget is {{ include "rushes.text" $drain }} s
   description: >-
-    Jobs that run were not handed back. After the grace period the pod is killed, and they wait for their lease.
+    Jobs that ran were handed back, but the process does not end. After the grace period it is killed.
 SandboxIncomplete:
   expr: |-
     min by (pool, mechanism) (rushes_sandbox_enforced{ {{- $here -}} ,component="worker"}) == 0
   summary: >-
-    ffmpeg runs without {{ `{{ $labels.mechanism }}` }} in the pool {{ `{{ $labels.pool }}` }}
+    ffmpeg runs without {{ `{{ $labels.mechanism }}` }} in the pool {{ `{{ $labels.pool }}` }} (enforced: {{ `{{ $value }}` }})
   description: >-
     The node's kernel cannot confine decoders. Choose other nodes; REQUIRE_SANDBOX keeps workers off such ones.
+SyncDrift:
+  expr: |-
+    max by (site, reason) (rushes_sync_drift_objects{ {{- $here -}} }) > {{ include "rushes.text" $rules.SyncDrift.threshold }}
+  summary: >-
+    {{ `{{ $value | humanize }}` }} objects at {{ `{{ $labels.site }}` }} are {{ `{{ $labels.reason }}` }} after a full pass
+  description: >-
+    The pass could not copy them.
+SyncStale:
+  expr: |-
+    time() - max by (site) (rushes_sync_full_pass_timestamp_seconds{ {{- $here -}} }) > {{ include "rushes.text" $rules.SyncStale.threshold }}
+  summary: >-
+    {{ `{{ $labels.site }}` }} has had no full pass for {{ `{{ $value | humanizeDuration }}` }}
+  description: >-
+    Whatever it lacks stays unseen.
 AbsentMetrics:
   expr: |-
-    absent(rushes_slots{ {{- $here -}} ,component="control"})
+    absent(rushes_slots{ {{- $control -}} })
   summary: >-
-    No control process of Rushes gives metrics
+    No control process of Rushes gives metrics ({{ `{{ $value }}` }})
   description: >-
     Either none runs, or Prometheus does not reach them. All other alerts are blind.
+{{- end -}}
+
+{{/*
+Whether more uploads than `share` took longer than `within` seconds, `factor` times as many, in both windows.
+Takes: here, within, share, factor, long, short, minimum.
+*/}}
+{{- define "rushes.burn" -}}
+{{- $limit := mulf .factor .share -}}
+{{- $late := "(1 - sum(rate(rushes_upload_ready_seconds_bucket{%s,le=\"%s\"}[%s])) / sum(rate(rushes_upload_ready_seconds_count{%s}[%s])))" -}}
+({{ printf $late .here .within .long .here .long }} > {{ $limit }}
+  and {{ printf $late .here .within .short .here .short }} > {{ $limit }}
+  and sum(increase(rushes_upload_ready_seconds_count{ {{- .here -}} }[{{ .long }}])) > {{ .minimum }})
 {{- end -}}

@@ -29,6 +29,7 @@ OLDEST_PREVIEW = Gauge(
     ["status"],
     unit="seconds",
 )
+BECAME_MISSING = Counter("rushes_became_missing_total", "Previews that became missing, and were not so before.")
 ABSENCES_HELD = Gauge(
     "rushes_absences_held", "Previews that a flood of absent sources keeps from becoming missing. Sampled."
 )

@@ -356,6 +356,8 @@ class PreviewWorkshop:
         for task, before, after in moves:
             kind = self._settings.kind(after.upload_extension).value
             JOBS.labels(kind, after.status.value, after.failure_code or "").inc()
+            if after.status is PreviewStatus.MISSING is not before.status:
+                metrics.BECAME_MISSING.inc()
             if before.status is PreviewStatus.PROCESSING and after.status is PreviewStatus.READY:
                 metrics.UPLOAD_READY.labels(kind).observe(max(0.0, (now - task.created_at).total_seconds()))
 
