@@ -117,3 +117,4 @@ schemas: environment ## Generate JSON Schemas, documentation tables and the char
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json
 	$(BIN)/python docs/generate.py
 	$(BIN)/python helm/generate.py
+	$(BIN)/python -m helm.dashboards

@@ -19,7 +19,7 @@ from rushes_schemas import Contract, Event
 
 MAX_EVENT_BYTES: Final = 1_048_576
 _MAX_ATTRIBUTE: Final = 500
-# Why a record cannot be taken in. The last two are said of events: by the database, and by a service.
+# Why a record cannot be taken in. The last three are said of events: by the database, and by a service.
 REASONS: Final = (
     "too_large",
     "empty",
@@ -29,6 +29,7 @@ REASONS: Final = (
     "invalid",
     "refused",
     "unknown_preview",
+    "deleted_preview",
 )
 
 
