@@ -59,6 +59,11 @@ async def test_what_the_database_knows_is_shown_while_this_process_leads(world: 
         assert shown("rushes_oldest_preview_seconds", status="processing") == pytest.approx(60, abs=10)
         assert time.time() - (shown("rushes_sampled_timestamp_seconds") or 0) < 10
 
+        await parts.database.fetch("DELETE FROM task RETURNING id")
+        figures._count_from = 0.0
+        await figures.sample()
+        assert shown("rushes_tasks", state="queued", lane="upload") == 0
+
         figures.forget()
         assert shown("rushes_tasks", state="queued", lane="upload") is None
         assert shown("rushes_previews", status="processing") is None
@@ -73,7 +78,7 @@ async def test_a_janitor_that_stands_by_shows_nothing(world: World) -> None:
         )
         metrics.TASKS.labels("queued", "upload").set(7)  # as it was when this process led
         janitor = parts.janitor()
-        janitor._figures._shown.add((metrics.TASKS, True))
+        janitor._figures._shown.add((metrics.TASKS, ("queued", "upload")))
         async with playing(janitor):
             await eventually(lambda: _value("rushes_tasks", state="queued", lane="upload"), lambda value: value is None)
 

@@ -59,7 +59,7 @@ class Figures:
         self._database = database
         self._measure = measure
         self._count_from = 0.0
-        self._shown: set[tuple[Gauge, bool]] = set()
+        self._shown: set[tuple[Gauge, tuple[str, ...]]] = set()
 
     async def sample(self) -> None:
         """Look at what takes no time, and count what takes some if its time has come."""
@@ -76,21 +76,22 @@ class Figures:
 
     def forget(self) -> None:
         """Show nothing, for another process samples now. A figure that stood still would outlive its truth."""
-        self._show([])
+        for gauge, labels in self._shown:
+            if labels:
+                gauge.clear()
+            else:
+                gauge.set(0)
+        self._shown.clear()
         metrics.OUTBOX_OLDEST.set(0)
         metrics.LEASE_OVERDUE.set(0)
         self._count_from = 0.0
 
     def _show(self, figures: Sequence[Figure]) -> None:
-        for gauge, labelled in self._shown:
-            if labelled:
-                gauge.clear()
-            else:
-                gauge.set(0)
-        for figure in figures:
-            child = figure.gauge.labels(*figure.labels) if figure.labels else figure.gauge
-            child.set(figure.value)
-        self._shown |= {(figure.gauge, bool(figure.labels)) for figure in figures}
+        values = {(figure.gauge, figure.labels): figure.value for figure in figures}
+        self._shown |= set(values)
+        for gauge, labels in self._shown:  # what was there before is none now
+            child = gauge.labels(*labels) if labels else gauge
+            child.set(values.get((gauge, labels), 0))
 
 
 async def _count(connection: AsyncConnection) -> list[Figure]:

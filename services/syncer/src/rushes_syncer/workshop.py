@@ -47,6 +47,9 @@ class CopyWorkshop:
         self._stores = stores
         self._rules = rules
         self._instance = instance
+        JOBS.labels("copy", "done", "")  # from the start, so that the first of a kind is seen as one more
+        for code in FailureCode:
+            JOBS.labels("copy", "failed", code.value)
 
     async def attempt(self, task: Task, progress: Progress, scratch: Path) -> CopyResult:
         """Copy every wanted object that the site does not hold in this version."""

@@ -1,0 +1,135 @@
+"""Every query of a dashboard and of an alert, by a real Prometheus that scrapes services at work."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from rushes_normalizer.kinds import UploadKind
+from rushes_normalizer.publish import store_upload
+from rushes_schemas import RenormalizeRequested
+from rushes_schemas.events import Priority
+
+from helm.dashboards.boards import BOARDS
+from helm.dashboards.panels import Query
+from tests.chart.rendering import find, render
+from tests.movies import ffmpeg
+from tests.prometheus_server import NAMESPACE, PrometheusServer, Target, prometheus
+from tests.promtool import needs_prometheus
+from tests.world import World, eventually, free_port, put_source, upload
+
+pytestmark = [pytest.mark.any_broker, needs_prometheus]
+# What has nothing to show in a studio where all goes well, by metric, and why.
+EMPTY = {"rushes_store_probes_total": "only stores that are down are probed"}
+MONITORED = {"podMonitor": {"enabled": True}, "alerts": {"enabled": True}}
+
+
+def _processes(world: World) -> list[Target]:
+    """Control, worker and syncer, as the chart runs them."""
+    control, worker, syncer = free_port(), free_port(), free_port()
+    world.process(
+        "rushes-normalizer", "run", "--roles", "intake,relay,janitor", log="control", OPERATIONS_PORT=str(control)
+    )
+    world.process("rushes-normalizer", "run", "--roles", "worker", log="worker", OPERATIONS_PORT=str(worker))
+    world.process("rushes-syncer", "run", log="syncer", OPERATIONS_PORT=str(syncer))
+    return [
+        Target(control, "control", "control-1"),
+        Target(worker, "worker", "worker-1", pool="general"),
+        Target(syncer, "syncer", "syncer-1"),
+    ]
+
+
+async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
+    """Uploads good and bad, a bulk pass, a record that is no event; all are done when it returns."""
+    movie, picture, junk = folder / "movie.mp4", folder / "picture.png", folder / "junk.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-pix_fmt", "yuv420p", movie)
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180", "-frames:v", "1", picture)
+    junk.write_bytes(b"no movie" * 100)
+    events = [upload() for _ in range(4)]
+    still, broken, absent = upload(extension="png"), upload(), upload()
+    async with world.store() as store:
+        for event in events:
+            await put_source(store, event.preview_file_id, movie)
+        await put_source(store, broken.preview_file_id, junk)
+        await store_upload(store, picture, still.preview_file_id, "png", UploadKind.PICTURE)
+    await world.send(*events, still, broken, absent)
+    async with world.producer() as producer:
+        await producer.send_and_wait(world.prefix + "preview-uploaded", value=b"no event")
+    await _ended(seen, ready=5, broken=1, missing=1)
+    again = [_renormalize(event.preview_file_id) for event in (*events, absent)]
+    await world.send(*again)
+    await _ended(seen, ready=9, broken=1, missing=2)
+
+
+def _renormalize(preview_file_id: UUID) -> RenormalizeRequested:
+    return RenormalizeRequested(
+        preview_file_id=preview_file_id, reason="drill", requested_by=str(uuid4()), priority=Priority.BULK
+    )
+
+
+async def _ended(seen: PrometheusServer, **outcomes: int) -> None:
+    async def counts() -> dict[str, int]:
+        series = await seen.query('sum by (outcome) (rushes_jobs_total{kind!="copy"})')
+        return {each["metric"]["outcome"]: int(each["value"][1]) for each in series}
+
+    await eventually(counts, lambda found: all(found.get(name, 0) >= number for name, number in outcomes.items()))
+
+
+def _is_empty(series: Sequence[dict[str, Any]]) -> bool:
+    return not any(each["value"][1] != "NaN" for each in series)
+
+
+def _panels() -> list[tuple[str, str, Query]]:
+    return [
+        (board.title, panel.title, query)
+        for board in BOARDS.values()
+        for row in board.rows
+        for panel in row.panels
+        for query in panel.queries
+    ]
+
+
+async def test_every_panel_shows_something_and_every_rule_is_evaluated(world: World, tmp_path: Path) -> None:
+    rules = find(render(MONITORED), "PrometheusRule")["spec"]
+    await world.prepare()
+    async with prometheus(tmp_path / "prometheus", rules) as seen:
+        try:
+            seen.scrape(*_processes(world))
+            await _load(world, tmp_path, seen)
+            await eventually(lambda: seen.query("sum(rushes_sync_objects_total{outcome='copied'}) > 0"))
+            await asyncio.sleep(2)  # two more scrapes and evaluations, for rates of what happened last
+
+            silent = []
+            for board, panel, query in _panels():
+                expression = query.for_grafana().replace("$namespace", NAMESPACE).replace("$__rate_interval", "5m")
+                if _is_empty(await seen.query(expression)) and not any(name in expression for name in EMPTY):
+                    silent.append(f"{board} / {panel}: {expression}")
+            assert silent == []
+
+            health = await seen.rules()
+            assert {name: rule["lastError"] for name, rule in health.items() if rule["health"] != "ok"} == {}
+            chosen = {each for rule in health.values() for each in re.findall(r"rushes_\w+\{[^}]*\}", rule["query"])}
+            assert len(chosen) > 20
+            assert [each for each in sorted(chosen) if _is_empty(await seen.query(each))] == []
+            assert not [name for name, rule in health.items() if rule["state"] == "firing" and name != "DeadLetters"]
+        finally:
+            world.stop_processes()
+
+
+async def test_no_label_of_a_service_at_work_holds_an_id(world: World, tmp_path: Path) -> None:
+    await world.prepare()
+    async with prometheus(tmp_path / "prometheus", {"groups": []}) as seen:
+        try:
+            seen.scrape(*_processes(world))
+            await _load(world, tmp_path, seen)
+            series = await seen.query('{__name__=~"rushes_.+"}')
+        finally:
+            world.stop_processes()
+    values = {value for each in series for name, value in each["metric"].items() if name != "__name__"}
+    assert len(series) > 100
+    assert [value for value in values if re.search(r"[0-9a-f]{8}-[0-9a-f]{4}|[0-9a-f]{16}", value)] == []
