@@ -20,6 +20,9 @@ $(VENV)/installed: requirements.lock $(DISTRIBUTIONS:%=%/pyproject.toml)
 .PHONY: environment
 environment: $(VENV)/installed ## Make the virtual environment from the hashed lock
 
+LOCK_PART := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-annotate --no-header -c requirements.lock
+
 .PHONY: lock
 lock: environment ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/python -m pip install --quiet uv
@@ -33,6 +36,14 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 	  -c requirements.lock helm/requirements.in -o helm/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header helm/checkov.in -o helm/checkov.lock
+	$(MAKE) lock-image
+
+.PHONY: lock-image
+lock-image: environment ## Lock what the image needs of that, and what builds it
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/$(LOCK_PART) services/normalizer/pyproject.toml services/syncer/pyproject.toml --extra ffmpeg \
+	  --no-emit-package rushes-schemas --no-emit-package rushes-runtime -o image/requirements.lock
+	echo "hatchling setuptools" | tr ' ' '\n' | $(BIN)/$(LOCK_PART) - -o image/build-requirements.lock
 
 .PHONY: demo
 demo: environment ## Show Rushes at work on the embedded stack; MOVIES=folder takes your own files
@@ -58,7 +69,7 @@ chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
 check: environment ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy schemas/src services/*/src tests docs helm
+	$(BIN)/mypy schemas/src services/*/src tests docs helm image
 
 .PHONY: bench-intake
 bench-intake: environment ## Intake against a bare consumer that writes as many rows
@@ -111,6 +122,14 @@ bench-bulk: environment ## Previews a second that a bulk pass over lost sources 
 .PHONY: bench-scrape
 bench-scrape: environment ## A scrape of the metrics with 1,000,000 jobs in the ledger
 	$(BIN)/python -m tests.bench.scrape
+
+.PHONY: image
+image: ## Build the image into dist/, with its SBOM; needs docker, podman or buildah
+	image/build dist
+
+.PHONY: test-image
+test-image: environment image ## Build the image twice and look into it; needs runc
+	$(BIN)/python -m pytest tests/image
 
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas, documentation tables and the chart's schema anew

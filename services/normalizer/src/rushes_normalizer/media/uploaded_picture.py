@@ -21,7 +21,10 @@ from rushes_normalizer.media.stills import NAMES, PREVIEW_WIDTH, SQUARE_THUMBNAI
 
 _PROGRAM: Final = Path(picture_child.__file__).parent
 # This Python, its libraries and the folder that holds this package: all that the child may read beside the picture.
-_PYTHON: Final = tuple(Path(folder) for folder in {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()})
+# Of the folders that Python names, that of its headers is often not there.
+_PYTHON: Final = tuple(
+    Path(folder) for folder in {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()} if Path(folder).is_dir()
+)
 _READS: Final = (*_PYTHON, _PROGRAM.parents[1])
 _REFUSALS: Final = frozenset(
     {

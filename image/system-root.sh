@@ -1,0 +1,48 @@
+#!/bin/sh
+# Unpacks Debian packages into a folder that becomes the image's root: no package's script runs there, and nothing is
+# in it that its list does not name. So there is no shell, no package manager, and nothing set-user-id.
+#
+#   system-root.sh LIST ROOT
+set -eu
+list=$1
+root=$2
+
+for name in bin lib lib64 sbin; do
+  mkdir -p "$root/usr/$name"
+  ln -s "usr/$name" "$root/$name"
+done
+mkdir -p "$root/var/lib/dpkg/status.d"
+
+downloads=$(mktemp -d)
+cd "$downloads"
+xargs apt-get download < "$list"
+# Copyright files stay: they are part of the licences. Modules of Python whose libraries are not in the list go.
+cat > left-out <<'END'
+./usr/share/doc/*.gz
+./usr/share/info/*
+./usr/share/lintian/*
+./usr/share/man/*
+./usr/lib/*/gconv/*
+./usr/lib/python3.11/test/*
+./usr/lib/python3.11/pydoc_data/*
+./usr/lib/python3.11/turtle*
+./usr/lib/python3.11/lib-dynload/_curses*
+./usr/lib/python3.11/lib-dynload/_dbm*
+./usr/lib/python3.11/lib-dynload/_sqlite3*
+./usr/lib/python3.11/lib-dynload/nis*
+./usr/lib/python3.11/lib-dynload/readline*
+END
+for package in *.deb; do
+  dpkg-deb --fsys-tarfile "$package" |
+    tar --extract --directory "$root" --keep-directory-symlink --wildcards --exclude-from left-out
+  # One file a package, as scanners of images without dpkg read them.
+  dpkg-deb --field "$package" > "$root/var/lib/dpkg/status.d/$(dpkg-deb --field "$package" Package)"
+done
+cd /
+rm -r "$downloads"
+
+# What the packages' scripts would have made.
+ln -s python3.11 "$root/usr/bin/python3"
+install -D --mode=644 -t "$root/etc/ssl/certs" /etc/ssl/certs/ca-certificates.crt
+printf 'root:x:0:0:root:/root:/nonexistent\nrushes:x:10001:10001:Rushes:/tmp:/nonexistent\n' > "$root/etc/passwd"
+printf 'root:x:0:\nrushes:x:10001:\n' > "$root/etc/group"
