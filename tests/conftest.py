@@ -21,6 +21,7 @@ from tests import promtool
 from tests.browsers import Browser, find_browsers
 from tests.faults.toxiproxy import find_toxiproxy
 from tests.pgbouncer import pgbouncer_version
+from tests.vm.walk import find_walk
 from tests.world import World
 
 BROKERS = ["embedded"] if find_apache_kafka() else ["embedded", "apache-kafka"]
@@ -40,10 +41,12 @@ def pytest_report_header() -> str:
         BROWSERS[name].version if name in BROWSERS else f"without {name}: its tests are left out"
         for name in ("chromium", "firefox")
     ]
+    unwalked = find_walk()
+    vm = f"docs/vm.md is not walked ({unwalked})" if unwalked else "docs/vm.md is walked"
     return (
         f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, "
         f"ffprobe {tools.ffprobe_version}; sandbox: {confined}; browsers: {', '.join(browsers)}; {pgbouncer_version()}"
-        f"; {promtool.LACKING + ': its tests are left out' if promtool.LACKING else 'Prometheus there'}"
+        f"; {promtool.LACKING + ': its tests are left out' if promtool.LACKING else 'Prometheus there'}; {vm}"
     )
 
 

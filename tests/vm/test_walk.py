@@ -1,0 +1,156 @@
+"""docs/vm.md is walked from a bare machine to a working pipeline, a restore and an upgrade, on a real systemd.
+
+Each test walks as far as it needs, from where the one before it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from tests.vm.machine import Machine
+from tests.vm.walk import Walk, bare_machine, find_walk
+
+MISSING = find_walk()
+pytestmark = pytest.mark.skipif(
+    MISSING is not None and "CI" not in os.environ, reason=f"docs/vm.md cannot be walked here: {MISSING}"
+)
+
+WORKER = "rushes-normalizer-worker@1"
+FFMPEG = (
+    "$(/opt/rushes/current/bin/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')"
+    " -nostdin -v error -f lavfi -i"
+)
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    """A machine on which nothing of the page is done yet."""
+    assert MISSING is None, f"CI walks docs/vm.md: {MISSING}"
+    picture = tmp_path_factory.mktemp("pictures") / "still.png"
+    Image.new("RGB", (320, 180), "teal").save(picture)
+    with bare_machine(tmp_path_factory.mktemp("vm")) as machine:
+        machine.put("/tmp/still.png", picture.read_bytes())
+        yield Walk(machine)
+
+
+def test_the_first_uploads_become_ready_in_a_confined_worker(walk: Walk) -> None:
+    walk.to("Start")
+    machine = walk.machine
+    machine.do("rushes-normalizer publish --wait /tmp/still.png")
+    assert _previews(machine) == {"first": "ready", "still": "ready"}
+    assert "landlock_abi" in machine.do(f"journalctl --unit {WORKER} --output cat | grep '\"sandbox\"'")
+
+
+def test_secrets_are_roots_alone(walk: Walk) -> None:
+    walk.to("Settings")
+    machine = walk.machine
+    assert machine.do("stat --format '%a %U' /etc/rushes/secrets.env").strip() == "600 root"
+    assert machine.run("runuser --user rushes -- cat /etc/rushes/secrets.env").returncode == 1
+
+
+def test_a_second_site_gets_what_was_made_before(walk: Walk) -> None:
+    walk.to("A second site")
+    id_of_first = _query(walk.machine, "SELECT id FROM normalizer.preview_file WHERE name = 'first'")
+    copy = f"/srv/rushes/lyon/movies/lowdef/{id_of_first[0:3]}/{id_of_first[3:6]}/{id_of_first}"
+    walk.machine.eventually(f"test -s {copy} && stat --format %U {copy}", "rushes")
+
+
+def test_every_process_answers_its_probe(walk: Walk) -> None:
+    walk.to("A second site")
+    for port in (9480, 9491, 9470):
+        walk.machine.eventually(f"curl --silent --fail --output /dev/null 127.0.0.1:{port}/startupz && echo yes", "yes")
+    walk.to("Watching")
+
+
+def test_a_worker_that_is_stopped_ends_its_job_first(walk: Walk) -> None:
+    walk.to("Start")
+    machine = walk.machine
+    machine.do(f"{FFMPEG} testsrc2=size=1280x720:duration=3 -pix_fmt yuv420p /tmp/long.mp4 </dev/null")
+    machine.do("rushes-normalizer publish --height 720 /tmp/long.mp4")
+    _eventually(machine, "SELECT progress->>'stage' FROM normalizer.task WHERE state = 'running'", "encoding")
+    machine.do(f"systemctl stop {WORKER}")
+    assert _previews(machine)["long"] == "ready"
+    assert machine.do(f"systemctl show --property Result --value {WORKER}").strip() == "success"
+    id_of_long = _query(machine, "SELECT id FROM normalizer.preview_file WHERE name = 'long'")
+    attempts = json.loads(machine.do(f"rushes-normalizer history {id_of_long} --json"))["attempts"]
+    assert [attempt["outcome"] for attempt in attempts] == ["done"]
+    machine.do(f"systemctl start {WORKER}")
+
+
+def test_a_service_that_is_killed_comes_back_and_one_that_refuses_its_settings_does_not(walk: Walk) -> None:
+    walk.to("Start")
+    machine = walk.machine
+    before = _pid(machine, WORKER)
+    machine.do(f"systemctl kill --kill-whom=main --signal=KILL {WORKER}")
+    machine.eventually(f"systemctl show --property NRestarts --value {WORKER}", "1")
+    machine.eventually(f"systemctl is-active {WORKER}", "active")
+    assert _pid(machine, WORKER) != before
+    machine.do("echo LEASE=soon >>/etc/rushes/secrets.env; systemctl start rushes-normalizer-worker@2")
+    machine.eventually("systemctl is-failed rushes-normalizer-worker@2", "failed")
+    assert "LEASE" in machine.do("journalctl --unit rushes-normalizer-worker@2 --output cat")
+    machine.do("sed -i /^LEASE=/d /etc/rushes/secrets.env; systemctl reset-failed")
+
+
+def test_what_happened_after_the_backup_is_there_after_the_restore(walk: Walk) -> None:
+    walk.to("Backup")
+    machine = walk.machine
+    machine.do("cp /tmp/still.png /tmp/later.png; rushes-normalizer publish --wait /tmp/later.png")
+    known = _previews(machine)
+    walk.to("Restore")
+    assert _previews(machine) == known
+    machine.do("cp /tmp/still.png /tmp/after.png; rushes-normalizer publish --wait /tmp/after.png")
+    id_of_later = _query(machine, "SELECT id FROM normalizer.preview_file WHERE name = 'later'")
+    assert _query(machine, f"SELECT version > 2 FROM normalizer.preview_file WHERE id = '{id_of_later}'") == "t"
+
+
+def test_an_upgrade_moves_every_service_to_the_new_version(walk: Walk) -> None:
+    walk.to("Restore")
+    machine = walk.machine
+    walk.next_block()
+    walk.again("Install")
+    units = ("rushes-normalizer-control", WORKER, "rushes-syncer@lyon")
+    assert {_version(machine, unit) for unit in units} == {"0.1.0"}
+    walk.to("Upgrade")
+    assert {_version(machine, unit) for unit in units} == {"0.2.0"}
+    machine.do("cp /tmp/still.png /tmp/newer.png; rushes-normalizer publish --wait /tmp/newer.png")
+
+
+def test_units_are_confined_as_far_as_their_work_allows(walk: Walk) -> None:
+    walk.to("Start")
+    machine = walk.machine
+    installed = "/etc/systemd/system/rushes* /etc/systemd/system/kafka.service"
+    assert machine.do(f"systemd-analyze verify $(ls -d {installed} | grep -E 'service$|target$|timer$') 2>&1") == ""
+    for unit in ("rushes-normalizer-control", WORKER, "rushes-syncer@lyon", "rushes-migrate", "rushes-backup", "kafka"):
+        said = machine.do(f"systemd-analyze security --no-pager {unit}.service")
+        exposure = re.search(r"exposure level for \S+: ([\d.]+)", said)
+        assert exposure
+        assert float(exposure[1]) <= 1.5, said
+
+
+def _previews(machine: Machine) -> dict[str, str]:
+    lines = _query(machine, "SELECT name || ' ' || status FROM normalizer.preview_file").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def _query(machine: Machine, statement: str) -> str:
+    return machine.do(f'runuser --user rushes -- psql --no-align --tuples-only --command "{statement}"').strip()
+
+
+def _eventually(machine: Machine, statement: str, wanted: str) -> None:
+    machine.eventually(f'runuser --user rushes -- psql --no-align --tuples-only --command "{statement}"', wanted)
+
+
+def _version(machine: Machine, unit: str) -> str:
+    """The folder that a service was started from."""
+    command = machine.do(f"tr '\\0' ' ' </proc/{_pid(machine, unit)}/cmdline")
+    return command.split("/opt/rushes/")[1].split("/")[0]
+
+
+def _pid(machine: Machine, unit: str) -> str:
+    return machine.do(f"systemctl show --property MainPID --value {unit}").strip()
