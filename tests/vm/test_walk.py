@@ -1,6 +1,8 @@
 """docs/vm.md is walked from a bare machine to a working pipeline, a restore and an upgrade, on a real systemd.
 
-Each test walks as far as it needs, from where the one before it stands.
+Each test walks as far as it needs, from where the one before it stands. The commands are the page's, but for the two
+that download Python packages: those that the tests themselves run with stand in. Debian's packages are installed
+before, and Kafka's archive holds the jars that Maven has of the same version.
 """
 
 from __future__ import annotations
