@@ -19,6 +19,7 @@ from rushes_normalizer.media.tools import find_tools
 
 from tests import promtool
 from tests.browsers import Browser, find_browsers
+from tests.certificates import openssl_version
 from tests.faults.toxiproxy import find_toxiproxy
 from tests.pgbouncer import pgbouncer_version
 from tests.vm.walk import find_walk
@@ -47,6 +48,7 @@ def pytest_report_header() -> str:
         f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, "
         f"ffprobe {tools.ffprobe_version}; sandbox: {confined}; browsers: {', '.join(browsers)}; {pgbouncer_version()}"
         f"; {promtool.LACKING + ': its tests are left out' if promtool.LACKING else 'Prometheus there'}; {vm}"
+        f"; {openssl_version()}"
     )
 
 

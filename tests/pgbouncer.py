@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rushes_embedded.accounts import unprivileged_account
 from rushes_embedded.leash import Leash
+from rushes_embedded.objects import ServerTls
 from rushes_embedded.ports import free_ports
 from rushes_embedded.readiness import wait_until_ready
 from sqlalchemy import make_url
@@ -33,13 +34,14 @@ def pgbouncer_version() -> str:
 
 
 @contextmanager
-def pgbouncer_before(url: str, *, mode: str, servers: int) -> Iterator[str]:
+def pgbouncer_before(url: str, *, mode: str, servers: int, tls: ServerTls | None = None) -> Iterator[str]:
     """The address of a database by way of a PgBouncer of its own.
 
     Args:
         url: the database's own address.
         mode: `session`, `transaction` or `statement`.
         servers: connections to PostgreSQL, at most.
+        tls: what it shows its clients, who must come by TLS then.
     """
     program = find_pgbouncer()
     assert program
@@ -48,6 +50,14 @@ def pgbouncer_before(url: str, *, mode: str, servers: int) -> Iterator[str]:
     account = unprivileged_account()  # it refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="rushes-pgbouncer-"))
     try:
+        secured = ""
+        if tls:
+            (folder / "key").write_bytes(tls.key.read_bytes())
+            (folder / "certificate").write_bytes(tls.certificate.read_bytes())
+            secured = f"""client_tls_sslmode = require
+client_tls_key_file = {folder}/key
+client_tls_cert_file = {folder}/certificate
+"""
         (folder / "users").write_text(f'"{address.username}" "{address.password}"\n')
         (folder / "pgbouncer.ini").write_text(
             f"""[databases]
@@ -62,7 +72,7 @@ pool_mode = {mode}
 default_pool_size = {servers}
 max_client_conn = 200
 server_login_retry = 0.2
-"""
+{secured}"""
         )
         if account:
             for path in (folder, *folder.iterdir()):

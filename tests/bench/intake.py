@@ -94,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 if name == "real":
                     seconds = _in_new_process(real_intake.run, settings, group, events, arguments.profile)
                 else:
-                    url = settings.database_url.get_secret_value()
+                    url = settings.read_database_url()
                     seconds = _in_new_process(bare_consumer.run, settings.kafka, url, group, events)
                 schema = SCHEMA if name == "real" else "bare"
                 rows = asyncio.run(_rows_of(settings, schema))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from rushes_embedded.apache_kafka import ApacheKafka
+from rushes_embedded.apache_kafka import ApacheKafka, Listener
 from rushes_embedded.broker import Topic
 from rushes_embedded.objects import Objects
 from rushes_embedded.ports import LOOPBACK, free_ports
@@ -43,7 +43,8 @@ class Servers:
         self.objects = Objects(folder / "objects", log=self.logs / "objects.log")
         behind, self.kafka_proxy_port = free_ports(2)
         self._kafka_port = behind
-        self.kafka = ApacheKafka(folder / "kafka", log=self.logs / "kafka.log", proxied=(behind, self.kafka_proxy_port))
+        proxied = {"PROXIED": Listener(behind, advertised=self.kafka_proxy_port)}
+        self.kafka = ApacheKafka(folder / "kafka", log=self.logs / "kafka.log", listeners=proxied)
         self.toxiproxy = Toxiproxy(self.logs / "toxiproxy.log")
         self.restarting = asyncio.Lock()
         self._resources = AsyncExitStack()

@@ -55,7 +55,8 @@ def test_defaults_are_enough_beside_the_required_ones() -> None:
 
 def test_every_missing_value_is_named_with_its_meaning() -> None:
     assert _complaints(NormalizerSettings, {}) == [
-        "DATABASE_URL is not set: `postgresql+asyncpg://user:password@host:port/database`.",
+        "DATABASE_URL is not set: `postgresql+asyncpg://user:password@host:port/database`; **required**, unless its "
+        "file is given.",
         "KAFKA__BOOTSTRAP_SERVERS is not set: Brokers to start from, `host:port,host:port`.",
         "STORE__KIND is not set: `s3` or `local`.",
     ]
@@ -99,10 +100,10 @@ def test_every_wrong_value_is_reported_at_once() -> None:
             "LEASE (29 s) must be at least three times JANITOR_INTERVAL (10 s)",
         ),
         ({"STORE__KIND": "local", "STORE__ROOT": None}, "STORE: a local store needs its ROOT folder"),
-        ({"STORE__ACCESS_KEY_ID": "key"}, "STORE: ACCESS_KEY_ID and SECRET_ACCESS_KEY go together"),
+        ({"STORE__ACCESS_KEY_ID": "key"}, "STORE: ACCESS_KEY_ID and SECRET_ACCESS_KEY, or their files, go together"),
         (
             {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_USERNAME": "rushes"},
-            "KAFKA: a SASL protocol needs KAFKA__SASL_USERNAME and KAFKA__SASL_PASSWORD",
+            "KAFKA: a SASL protocol needs KAFKA__SASL_USERNAME and KAFKA__SASL_PASSWORD or KAFKA__SASL_PASSWORD_FILE",
         ),
         ({"KAFKA": "nope"}, 'error parsing value for field "kafka" from source "EnvSettingsSource"'),
     ],

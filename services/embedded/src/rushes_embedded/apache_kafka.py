@@ -4,6 +4,7 @@ import base64
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,15 @@ from rushes_embedded.kafka_jars import fetch_jars, java
 from rushes_embedded.leash import Leash, StartError, log_tail, wait_until_unused
 from rushes_embedded.ports import LOOPBACK, free_ports
 from rushes_embedded.readiness import wait_until_ready
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A port that a broker listens on; `advertised`: another one, of a proxy, that its clients are told to come to."""
+
+    port: int
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    advertised: int | None = None
 
 
 class ApacheKafka:
@@ -41,17 +51,14 @@ class ApacheKafka:
         log: Path,
         topics: Sequence[Topic] = (),
         settings: Mapping[str, str] | None = None,
-        proxied: tuple[int, int] | None = None,
+        listeners: Mapping[str, Listener] | None = None,
     ) -> None:
-        """`settings` go over ours in `server.properties`.
-
-        `proxied`: ports of a second listener and of a proxy before it, which its clients are told to come through.
-        """
+        """`settings` go over ours in `server.properties`; `listeners`, by name, are there beside ours."""
         self._folder = folder.resolve()
         self._log = log
         self._topics = topics
         self._settings = settings or {}
-        self._proxied = proxied
+        self._listeners = listeners or {}
         self._port, self._controller_port = free_ports(2)
         self._leash: Leash | None = None
 
@@ -72,7 +79,7 @@ class ApacheKafka:
         properties = self._write_properties("server.properties", self._data)
         self._leash = self._java(jars, 512, "kafka.Kafka", properties)
         self._leash.start()
-        client = self._admin_client()
+        client = self.admin_client()
         wait_until_ready("Kafka", self._leash, lambda: _missing(client), timeout=timeout)
         try:
             self.ensure_topics(self._topics)
@@ -92,7 +99,7 @@ class ApacheKafka:
         wanted = [NewTopic(topic.name, topic.partitions, 1, config=dict(topic.config)) for topic in topics]
         if not wanted:
             return
-        client = self._admin_client()  # answers come only as long as it lives
+        client = self.admin_client()  # answers come only as long as it lives
         for name, made in client.create_topics(wanted, operation_timeout=10).items():
             try:
                 made.result(timeout=20)
@@ -104,7 +111,8 @@ class ApacheKafka:
     def _data(self) -> Path:
         return self._folder / "data"
 
-    def _admin_client(self) -> AdminClient:
+    def admin_client(self) -> AdminClient:
+        """A client that may do everything, for as long as it lives."""
         # Quick to come back, silent about refusals: a broker that is about to serve refuses first.
         return AdminClient(
             {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 100}
@@ -130,14 +138,15 @@ class ApacheKafka:
         partial.rename(self._data)
 
     def _write_properties(self, name: str, data: Path) -> Path:
-        listeners = f"PLAINTEXT://{LOOPBACK}:{self._port},CONTROLLER://{LOOPBACK}:{self._controller_port}"
-        advertised = f"PLAINTEXT://{LOOPBACK}:{self._port}"
-        protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
-        if self._proxied:
-            behind, proxy = self._proxied
-            listeners += f",PROXIED://{LOOPBACK}:{behind}"
-            advertised += f",PROXIED://{LOOPBACK}:{proxy}"
-            protocols += ",PROXIED:PLAINTEXT"
+        ours = {"PLAINTEXT": Listener(self._port), "CONTROLLER": Listener(self._controller_port)}
+        all_of_them = {**ours, **self._listeners}
+        listeners = ",".join(f"{name}://{LOOPBACK}:{each.port}" for name, each in all_of_them.items())
+        advertised = ",".join(
+            f"{name}://{LOOPBACK}:{each.advertised or each.port}"
+            for name, each in all_of_them.items()
+            if name != "CONTROLLER"
+        )
+        protocols = ",".join(f"{name}:{each.protocol}" for name, each in all_of_them.items())
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",

@@ -40,12 +40,23 @@ class Right(Enum):
 
 @dataclass(frozen=True)
 class Identity:
-    """A user of the S3 server, with random keys."""
+    """A user of the S3 server, with random keys. What it may do is said by `rights`, or by a `policy` as AWS's IAM
+    writes it (JSON)."""
 
     name: str
-    rights: frozenset[Right]
+    rights: frozenset[Right] = frozenset()
+    policy: str | None = None
     access_key_id: str = field(default_factory=lambda: secrets.token_hex(10).upper())
     secret_access_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """What a server shows its clients (PEM), and the authority by which they know it."""
+
+    certificate: Path
+    key: Path
+    authority: Path
 
 
 @dataclass(frozen=True)
@@ -81,18 +92,21 @@ class Objects:
     would say 403. A bucket must be created before it is written to, as on AWS.
     """
 
-    def __init__(self, folder: Path, *, log: Path) -> None:
+    def __init__(self, folder: Path, *, log: Path, tls: ServerTls | None = None) -> None:
+        """With `tls` it speaks HTTPS only."""
         self._folder = folder
         self._log = log
+        self._tls = tls
         self._ports = _Ports(*free_ports(10))
         self._leash: Leash | None = None
+        self._others: tuple[Identity, ...] = ()
         self.owner = Identity("owner", frozenset(Right))
         self.reader = Identity("reader", frozenset({Right.READ}))
         self.stranger = Identity("stranger", frozenset())
 
     @property
     def endpoint_url(self) -> str:
-        return f"http://{LOOPBACK}:{self._ports.s3}"
+        return f"{'https' if self._tls else 'http'}://{LOOPBACK}:{self._ports.s3}"
 
     @property
     def access_key_id(self) -> str:
@@ -128,6 +142,20 @@ class Objects:
         self._leash.start()
         self._wait_until_it_serves(self._leash, timeout)
 
+    def let_in(self, *others: Identity) -> None:
+        """Make these identities be the only ones beside the three, while the server runs.
+
+        Other keys count from now on. Other policies are read only at a start, so that it is started anew for them.
+        """
+        policies = {each.policy for each in others} - {each.policy for each in self._others}
+        self._others = others
+        if policies:
+            self.stop()
+            self.start()
+        else:
+            self._write_identities()
+            os.kill(self.pid, signal.SIGHUP)
+
     def stop(self, timeout: float | None = None) -> None:
         """Stop the server; its data stay, for a next `start`. `timeout` as in `Leash.stop`."""
         if self._leash is not None:
@@ -150,7 +178,7 @@ class Objects:
         # `weed mini` starts its parts one by one as each gets ready, in a second; `weed server` starts them by fixed
         # delays, and takes three, or eight when its volume server comes before its master.
         ports = self._ports
-        options = {
+        options: dict[str, object] = {
             "dir": "data",
             "ip": LOOPBACK,
             "ip.bind": LOOPBACK,
@@ -176,21 +204,23 @@ class Objects:
             "admin.ui": "false",
             "webdav": "false",
         }
+        if self._tls:
+            options |= {"s3.cert.file": self._tls.certificate, "s3.key.file": self._tls.key}
         arguments = [f"-{name}={value}" for name, value in options.items()]
         return [_weed(), "-logtostderr=true", "mini", *arguments]
 
     def _write_identities(self) -> None:
-        identities = [
-            {
-                "name": identity.name,
-                "credentials": [{"accessKey": identity.access_key_id, "secretKey": identity.secret_access_key}],
-                "actions": sorted(right.value for right in identity.rights),
-            }
-            for identity in (self.owner, self.reader, self.stranger)
-        ]
+        all_of_them = (self.owner, self.reader, self.stranger, *self._others)
         path = self._folder / "identities.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps({"identities": identities}))
+        path.write_text(
+            json.dumps(
+                {
+                    "identities": [_as_configured(identity) for identity in all_of_them],
+                    "policies": [{"name": each.name, "content": each.policy} for each in all_of_them if each.policy],
+                }
+            )
+        )
 
     def _wait_until_it_serves(self, leash: Leash, timeout: float) -> None:
         # botocore makes its clients' methods at run time; no type has them.
@@ -200,6 +230,7 @@ class Objects:
             region_name=REGION,
             aws_access_key_id=self.access_key_id,
             aws_secret_access_key=self.secret_access_key,
+            verify=str(self._tls.authority) if self._tls else None,
             # `proxies`: a laptop's HTTP_PROXY is not for loopback.
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=10, proxies={}),
         )
@@ -221,6 +252,15 @@ class Objects:
 
         with closing(client):
             wait_until_ready("SeaweedFS", leash, probe, timeout=timeout)
+
+
+def _as_configured(identity: Identity) -> dict[str, Any]:
+    return {
+        "name": identity.name,
+        "credentials": [{"accessKey": identity.access_key_id, "secretKey": identity.secret_access_key}],
+        "actions": sorted(right.value for right in identity.rights),
+        "policyNames": [identity.name] if identity.policy else [],
+    }
 
 
 def _weed() -> Path:

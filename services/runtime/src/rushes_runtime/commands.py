@@ -88,7 +88,8 @@ def run_guarded(main: Callable[[], Awaitable[int | None]]) -> None:
         except Exception as error:
             if not is_away(error):
                 raise
-            fail(f"PostgreSQL (DATABASE_URL): {error}")
+            said = str(error).partition("\n")[0]  # the statement follows
+            fail(f"PostgreSQL (DATABASE_URL): {said}")
 
     run_async(guarded())
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from asyncpg import PostgresError
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Dialect, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -25,9 +25,10 @@ Answer = TypeVar("Answer")
 # SQLSTATE classes that say "not now" rather than "not this": connection, rolled back, resources,
 # operator intervention, system error.
 _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
-# A standby that cannot write; and what only somebody hears who connects: a password or a database that is not there now
-# (it is being replaced by a backup, say), or that lets nobody in.
-_AWAY_STATES: Final = frozenset({"25006", "28000", "28P01", "3D000", "55000"})
+# A standby that cannot write; what only somebody hears who connects: a password or a database that is not there now (it
+# is being replaced by a backup, say), or that lets nobody in; and a grant that is not there (yet): 42501. Work waits for
+# the administrator, where a failure would make previews `broken`.
+_AWAY_STATES: Final = frozenset({"25006", "28000", "28P01", "3D000", "42501", "55000"})
 _WAIT: Final = 1.0  # seconds between looks of an attempt
 _COMMITTED: Final = "rushes.committed"
 # PgBouncer's words, in statement mode, to a BEGIN.
@@ -41,13 +42,14 @@ class Database:
     transaction only: what a session needs is set at the begin of each, and no statement stays prepared.
     """
 
-    def __init__(self, url: str, schema: str, *, pool_size: int = 10, lease: float = 60) -> None:
+    def __init__(self, url: str | Callable[[], str], schema: str, *, pool_size: int = 10, lease: float = 60) -> None:
         """
         Args:
+            url: or what reads it, called for each new connection.
             lease: seconds after which a process that stopped in mid-transaction loses its locks.
         """
         self.schema = schema
-        self._url = url
+        self._read_url = url if callable(url) else lambda: url
         self._pool_size = pool_size
         self._session = {
             "search_path": schema,
@@ -63,9 +65,8 @@ class Database:
     @classmethod
     def of(cls, settings: DatabaseClientSettings, schema: str) -> Database:
         """The database that the settings name."""
-        url = settings.database_url.get_secret_value()
         lease = settings.lease if isinstance(settings, RuntimeSettings) else 60.0
-        return cls(url, schema, pool_size=settings.database_pool_size, lease=lease)
+        return cls(settings.read_database_url, schema, pool_size=settings.database_pool_size, lease=lease)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -137,14 +138,21 @@ class Database:
 
     def _make_engine(self, options: dict[str, Any]) -> AsyncEngine:
         named = {"application_name": f"rushes-{self.schema}", **options.get("server_settings", {})}
-        return create_async_engine(
-            self._url,
+        engine = create_async_engine(
+            self._read_url(),
             pool_size=self._pool_size,
             max_overflow=0,
             pool_timeout=30,
             pool_pre_ping=True,
             connect_args={"timeout": 10, **options, "server_settings": named},
         )
+
+        def connect_as_now(dialect: Dialect, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+            _, current = dialect.create_connect_args(make_url(self._read_url()))
+            parameters.update(current)
+
+        event.listen(engine.sync_engine, "do_connect", connect_as_now)
+        return engine
 
 
 def after_commit(connection: AsyncConnection, call: Callable[[], None]) -> None:

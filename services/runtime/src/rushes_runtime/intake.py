@@ -24,7 +24,7 @@ from rushes_runtime import metrics, outbox
 from rushes_runtime.database import Database, after_commit, is_away, is_refused_data
 from rushes_runtime.envelopes import REASONS, Received, UnreadableError, read_event, trace_of
 from rushes_runtime.health import Health
-from rushes_runtime.kafka import make_consumer
+from rushes_runtime.kafka import CredentialFiles, make_consumer
 from rushes_runtime.settings import KafkaSettings
 from rushes_runtime.waiting import wait_or_stop
 
@@ -128,24 +128,30 @@ class Intake:
         """Take records in until `stop`. Brokers and databases that are away are waited for."""
         try:
             while not stop.is_set():
-                consumer = make_consumer(self._kafka, self._group)
                 try:
-                    await consumer.start()
-                    await self._check_topics(consumer)
-                    consumer.subscribe(list(self._contracts), listener=_Rebalances(self._group, self._joined))
-                    self._health.waiting_for[self._name] = "Kafka: the consumer group is not joined yet"
-                    await self._consume(consumer, stop)
+                    await self._follow(stop)
                 except (KafkaError, TopicsAbsentError) as error:
                     why = str(error) if isinstance(error, TopicsAbsentError) else repr(error)
                     self._health.waiting_for[self._name] = f"Kafka: {why}"
                     log.warning("kafka_away", group=self._group, error=why)
                     self._beat()
                     await wait_or_stop(stop, 2)
-                finally:
-                    with suppress(KafkaError):
-                        await consumer.stop()
         finally:
             self._health.ended(self._name)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        """Take records in by one consumer, until `stop` or until its credentials are no longer those that are given."""
+        credentials = CredentialFiles(self._kafka)
+        consumer = make_consumer(self._kafka, self._group)
+        try:
+            await consumer.start()
+            await self._check_topics(consumer)
+            consumer.subscribe(list(self._contracts), listener=_Rebalances(self._group, self._joined))
+            self._health.waiting_for[self._name] = "Kafka: the consumer group is not joined yet"
+            await self._consume(consumer, credentials, stop)
+        finally:
+            with suppress(KafkaError):
+                await consumer.stop()
 
     async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
         """A topic that is absent would be waited for in silence, or made by the broker with settings of its own."""
@@ -163,9 +169,12 @@ class Intake:
     def _beat(self) -> None:
         self._health.beat(self._name, within=self._kafka.max_poll_interval)
 
-    async def _consume(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+    async def _consume(self, consumer: AIOKafkaConsumer, credentials: CredentialFiles, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._beat()
+            if credentials.changed():
+                log.info("kafka_credentials_changed", group=self._group)
+                return
             batches = await self._poll(consumer)
             await self._measure_poll(consumer)
             records = [record for partition in batches.values() for record in partition]

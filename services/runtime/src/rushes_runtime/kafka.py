@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from rushes_runtime.settings import KafkaSettings
 
@@ -31,8 +31,38 @@ _READ_RECORDS: Final = 1000
 KEPT_A_MONTH: Final = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
 
 
+class CredentialFiles:
+    """The files that a client of the bus was made with. A client keeps what it read, so a new one must take over."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        given = (settings.sasl_password_file, settings.ssl_cafile, settings.ssl_certfile, settings.ssl_keyfile)
+        self._files = [file for file in given if file]
+        self._held = self._read()
+
+    def changed(self) -> bool:
+        """Whether they hold something else now. Files that cannot be read now change nothing."""
+        return (now := self._read()) is not None and now != self._held
+
+    def _read(self) -> list[bytes] | None:
+        try:
+            return [file.read_bytes() for file in self._files]
+        except OSError:
+            return None
+
+
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Options that every client of the bus shares."""
+    """Options that every client of the bus shares.
+
+    Raises:
+        aiokafka.errors.KafkaConnectionError: password or certificates cannot be read.
+    """
+    try:
+        return _connection_options(settings)
+    except OSError as error:  # a key that does not fit its certificate is one as well
+        raise KafkaConnectionError(f"the credentials cannot be read: {error}") from error
+
+
+def _connection_options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "security_protocol": settings.security_protocol,
@@ -40,8 +70,7 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     if settings.security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.sasl_mechanism
         options["sasl_plain_username"] = settings.sasl_username
-        assert settings.sasl_password
-        options["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+        options["sasl_plain_password"] = settings.read_sasl_password()
     if settings.security_protocol.endswith("SSL"):
         context = ssl.create_default_context(cafile=settings.ssl_cafile)
         if settings.ssl_certfile:

@@ -52,7 +52,10 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
     lock = zlib.crc32(f"rushes-migrate-{database.schema}".encode())
     async with database.begin() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
-        await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"'))
+        # Whoever finds the schema made needs no right to make one.
+        there = await connection.execute(text("SELECT to_regnamespace(:schema)"), {"schema": database.schema})
+        if there.scalar_one() is None:
+            await connection.execute(text(f'CREATE SCHEMA "{database.schema}"'))
         before = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
         if before is not None:
             await _check_instance(connection, database.schema, instance)

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from rushes_runtime import metrics, outbox
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.health import Health
-from rushes_runtime.kafka import make_producer
+from rushes_runtime.kafka import CredentialFiles, make_producer
 from rushes_runtime.leases import RoleLease
 from rushes_runtime.settings import KafkaSettings
 from rushes_runtime.waiting import Hint, wait_or_stop
@@ -87,6 +87,7 @@ class Relay:
         self._health.beat("relay", within=120)
 
     async def _lead(self, stop: asyncio.Event) -> None:
+        credentials = CredentialFiles(self._kafka)
         producer = make_producer(self._kafka, self._transactional_id)
         try:
             await producer.start()
@@ -94,6 +95,9 @@ class Relay:
             renewed = time.monotonic()
             while True:
                 self._beat()
+                if credentials.changed():
+                    log.info("kafka_credentials_changed", transactional_id=self._transactional_id)
+                    return
                 if time.monotonic() - renewed > self._lease_seconds / 3:
                     if not await self._lease.hold():
                         log.info("relay_stands_by")

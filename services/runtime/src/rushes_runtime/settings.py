@@ -7,10 +7,20 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -19,12 +29,12 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
-def _asyncpg_url(url: SecretStr) -> SecretStr:
+def _asyncpg_url(url: str | None) -> str:
     try:
-        driver = make_url(url.get_secret_value()).drivername
-    except ArgumentError:
+        driver = make_url(url or "").drivername
+    except (ArgumentError, ValueError):  # its own words may hold a part of the password
         driver = "nothing"
-    if driver != "postgresql+asyncpg":
+    if not url or driver != "postgresql+asyncpg":
         msg = f"an address is postgresql+asyncpg://user:password@host:port/database; this one names {driver}"
         raise ValueError(msg)
     return url
@@ -32,6 +42,36 @@ def _asyncpg_url(url: SecretStr) -> SecretStr:
 
 class SettingsError(Exception):
     """Settings that cannot be used; the text has one line per wrong value."""
+
+
+_TWO_WAYS: Final = "{0} and {0}_FILE are two ways to give one secret: give one of them"
+
+
+class UnreadableSecretError(OSError, ValueError):
+    """A file that holds a secret cannot be read, or holds none; the text names the file, never what it holds."""
+
+
+def _secret(value: SecretStr | str | None, file: Path | None) -> str | None:
+    """A secret as it is now: the value, or what its file holds at this moment, without spaces around it.
+
+    Raises:
+        UnreadableSecretError: it stands in a file that cannot be read or is empty.
+    """
+    if file is None:
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+    try:
+        held = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableSecretError(f"{file}: {type(error).__name__}") from None
+    if not held:
+        raise UnreadableSecretError(f"{file} is empty")
+    return held
+
+
+def _refuse_both(settings: BaseModel, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) is not None and getattr(settings, f"{name}_file") is not None:
+            raise ValueError(_TWO_WAYS.format(name.upper()))
 
 
 class KafkaSettings(BaseModel):
@@ -46,9 +86,14 @@ class KafkaSettings(BaseModel):
     )
     sasl_username: str | None = Field(None, description="With a SASL protocol: the user.")
     sasl_password: SecretStr | None = Field(None, description="With a SASL protocol: the password.")
-    ssl_cafile: Path | None = Field(None, description="File of the authorities to trust (PEM).")
-    ssl_certfile: Path | None = Field(None, description="Client certificate (PEM).")
-    ssl_keyfile: Path | None = Field(None, description="Key of the client certificate (PEM).")
+    sasl_password_file: FilePath | None = Field(
+        None, description="File that holds the password instead; a new one is taken up without a restart."
+    )
+    ssl_cafile: FilePath | None = Field(
+        None, description="File of the authorities to trust (PEM); of this and the next two, new ones are taken up too."
+    )
+    ssl_certfile: FilePath | None = Field(None, description="Client certificate (PEM).")
+    ssl_keyfile: FilePath | None = Field(None, description="Key of the client certificate (PEM).")
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,60}$", description="Put before each topic's name.")
     check_crcs: bool = Field(True, description="Verify checksums of fetched batches.")
     batch_records: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -60,10 +105,20 @@ class KafkaSettings(BaseModel):
 
     @model_validator(mode="after")
     def _credentials_with_sasl(self) -> KafkaSettings:
-        if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
-            msg = "a SASL protocol needs KAFKA__SASL_USERNAME and KAFKA__SASL_PASSWORD"
+        _refuse_both(self, "sasl_password")
+        password = self.sasl_password or self.sasl_password_file
+        if self.security_protocol.startswith("SASL") and not (self.sasl_username and password):
+            msg = "a SASL protocol needs KAFKA__SASL_USERNAME and KAFKA__SASL_PASSWORD or KAFKA__SASL_PASSWORD_FILE"
             raise ValueError(msg)
         return self
+
+    def read_sasl_password(self) -> str | None:
+        """The password as it is now.
+
+        Raises:
+            UnreadableSecretError: its file cannot be read.
+        """
+        return _secret(self.sasl_password, self.sasl_password_file)
 
 
 class StoreSettings(BaseModel):
@@ -76,7 +131,11 @@ class StoreSettings(BaseModel):
     )
     region: str = Field("us-east-1", description="With `s3`: the region.")
     access_key_id: str | None = Field(None, description="With `s3`: default: the AWS credential chain.")
+    access_key_id_file: FilePath | None = Field(None, description="File that holds it instead, read for each request.")
     secret_access_key: SecretStr | None = Field(None, description="With `s3`: goes with `access_key_id`.")
+    secret_access_key_file: FilePath | None = Field(
+        None, description="File that holds it instead, read for each request."
+    )
     bucket_prefix: str = Field(
         "", pattern=r"^[a-z0-9.-]{0,40}$", description="Put before `movies`, `pictures` and `files`."
     )
@@ -88,10 +147,30 @@ class StoreSettings(BaseModel):
         if self.kind == "local" and self.root is None:
             msg = "a local store needs its ROOT folder"
             raise ValueError(msg)
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            msg = "ACCESS_KEY_ID and SECRET_ACCESS_KEY go together"
+        _refuse_both(self, "access_key_id", "secret_access_key")
+        key_id = self.access_key_id or self.access_key_id_file
+        if (key_id is None) != ((self.secret_access_key or self.secret_access_key_file) is None):
+            msg = "ACCESS_KEY_ID and SECRET_ACCESS_KEY, or their files, go together"
             raise ValueError(msg)
         return self
+
+    def read_access_key(self) -> tuple[str, str] | None:
+        """Id and secret of the access key as they are now; None: the AWS credential chain is to be asked.
+
+        Files that are replaced between the one and the other are read again, so that both are of one key.
+
+        Raises:
+            UnreadableSecretError: a file cannot be read.
+        """
+        key_id = _secret(self.access_key_id, self.access_key_id_file)
+        while True:
+            key = _secret(self.secret_access_key, self.secret_access_key_file)
+            again = _secret(self.access_key_id, self.access_key_id_file)
+            if key_id is None or key is None:
+                return None
+            if again == key_id:
+                return key_id, key
+            key_id = again
 
 
 class CommandSettings(BaseSettings):
@@ -112,10 +191,40 @@ class CommandSettings(BaseSettings):
 class DatabaseClientSettings(CommandSettings):
     """What a command needs that talks to the database alone."""
 
-    database_url: Annotated[SecretStr, AfterValidator(_asyncpg_url)] = Field(
-        description="`postgresql+asyncpg://user:password@host:port/database`."
+    database_url_file: FilePath | None = Field(
+        None, description="File that holds `DATABASE_URL` instead, read for each new connection."
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validate_default=True,
+        description="`postgresql+asyncpg://user:password@host:port/database`; **required**, unless its file is given.",
     )
     database_pool_size: Annotated[int, Field(ge=2, le=100)] = Field(10, description="Connections, at most.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _one_address(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """One of the two gives an address. A check of this field alone is heard with all else that is wrong."""
+        if "database_url_file" not in info.data:  # that one was refused itself
+            return url
+        file: Path | None = info.data["database_url_file"]
+        if url is None and file is None:
+            raise PydanticCustomError("missing", "is not set")
+        if url is not None and file is not None:
+            raise ValueError(_TWO_WAYS.format("DATABASE_URL"))
+        _asyncpg_url(_secret(url, file))
+        return url
+
+    def read_database_url(self) -> str:
+        """The address as it is now.
+
+        Raises:
+            UnreadableSecretError: its file cannot be read, or holds no address.
+        """
+        try:
+            return _asyncpg_url(_secret(self.database_url, self.database_url_file))
+        except ValueError as error:
+            raise UnreadableSecretError(f"{self.database_url_file}: {error}") from None
 
 
 class KafkaClientSettings(CommandSettings):
@@ -212,15 +321,16 @@ def _complaints(model: type[BaseSettings], details: dict[str, Any]) -> list[str]
         wanted = [
             (name, field)
             for name, field in describe_settings(model)
-            if field.is_required() and (name == variable or name.startswith(f"{variable}__"))
+            if name == variable or (field.is_required() and name.startswith(f"{variable}__"))
         ]
         # A member of a dictionary, such as a site, is no field of the model: its variable is the location itself.
         return [f"  {name} is not set: {field.description}" for name, field in wanted] or [f"  {variable} is not set"]
     reason = str(details["msg"]).removeprefix("Value error, ")
     if not variable:
         return [f"  {reason}"]
-    secret = re.search(r"PASSWORD|SECRET|URL", variable) or variable not in os.environ
-    return [f"  {variable}: {reason}" + ("" if secret else f" (given: {os.environ[variable]!r})")]
+    secret = re.search(r"PASSWORD|SECRET|URL", variable) and not variable.endswith("_FILE")
+    shown = variable in os.environ and not secret
+    return [f"  {variable}: {reason}" + (f" (given: {os.environ[variable]!r})" if shown else "")]
 
 
 def describe_settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

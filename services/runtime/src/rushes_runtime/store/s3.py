@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-import aioboto3
 from aiobotocore.config import AioConfig
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +19,7 @@ from rushes_schemas import FailureCode
 from rushes_runtime import metrics
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.settings import StoreSettings
+from rushes_runtime.store.access_key import make_session
 from rushes_runtime.store.interface import (
     Condition,
     Downloaded,
@@ -64,12 +64,7 @@ class S3Store:
 
     async def __aenter__(self) -> S3Store:
         settings = self._settings
-        secret = settings.secret_access_key
-        session = aioboto3.Session(
-            aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            region_name=settings.region,
-        )
+        session = make_session(settings)
         config = AioConfig(
             connect_timeout=settings.connect_timeout,
             read_timeout=settings.read_timeout,
