@@ -36,6 +36,9 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 	  -c requirements.lock helm/requirements.in -o helm/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header helm/checkov.in -o helm/checkov.lock
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  deploy/audit/requirements.in -o deploy/audit/requirements.lock
 	$(MAKE) lock-image
 
 .PHONY: lock-image
@@ -64,6 +67,10 @@ test: environment ## Pass the tests: unit, integration, end to end
 .PHONY: chart
 chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
 	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart
+
+.PHONY: audit
+audit: environment ## Ask sources of advisories about the locked packages; says so if none answers
+	$(BIN)/python -m tests.audit requirements.lock
 
 .PHONY: check
 check: environment ## Lint, format and types

@@ -23,6 +23,7 @@ from tests.world import World
 MODELS: dict[str, type[BaseSettings]] = {"rushes-normalizer": NormalizerSettings, "rushes-syncer": SyncerSettings}
 COMMANDS = {"rushes-normalizer": rushes_normalizer.cli.app, "rushes-syncer": rushes_syncer.cli.app}
 SECRETS = {"DATABASE_URL": "postgresql+asyncpg://user:password@host/database"}
+MOUNTS = "/etc/rushes/"
 every_values = pytest.mark.parametrize("values", VALUES)
 
 
@@ -37,9 +38,28 @@ def environment(objects: tuple[Object, ...], container: dict[str, Any]) -> dict[
     return found
 
 
+def made_up(name: str, mounted: str, folder: Path) -> str:
+    """A file in place of one that a Secret would hold."""
+    file = folder / mounted.removeprefix(MOUNTS)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(SECRETS.get(name.removesuffix("_FILE"), "secret"))
+    return str(file)
+
+
+@every_values
+def test_every_file_of_a_secret_is_mounted_where_it_is_looked_for(values: str) -> None:
+    objects = rendered("4.3", values)
+    for pod in pods(objects):
+        for container in pod.containers:
+            folders = {mount["mountPath"] for mount in container["volumeMounts"]}
+            for name, value in environment(objects, container).items():
+                if value.startswith(MOUNTS):
+                    assert str(Path(value).parent) in folders, (pod.owner, name)
+
+
 @every_values
 def test_every_container_starts_with_settings_that_its_service_takes(
-    values: str, monkeypatch: pytest.MonkeyPatch
+    values: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     objects = rendered("4.3", values)
     for pod in pods(objects):
@@ -47,7 +67,7 @@ def test_every_container_starts_with_settings_that_its_service_takes(
             given = environment(objects, container)
             with monkeypatch.context() as patch:
                 for name, value in given.items():
-                    patch.setenv(name, value)
+                    patch.setenv(name, made_up(name, value, tmp_path) if value.startswith(MOUNTS) else value)
                 settings = load_settings(MODELS[container["command"][0]])
             assert settings.model_dump()["operations_host"] == "0.0.0.0"
 

@@ -57,7 +57,7 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
     - name: scratch
       mountPath: /scratch
     {{- end }}
-    {{- range $name, $secret := include "rushes.mountedSecrets" .root | fromJson }}
+    {{- range $name, $secret := include "rushes.mountedSecrets" . | fromJson }}
     - name: {{ $name }}
       mountPath: /etc/rushes/{{ $name }}
       readOnly: true
@@ -77,7 +77,7 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
     {{- end }}
 {{- end -}}
 
-{{/* Variables of a container, each name once: those of the studio win. Takes: root, env. */}}
+{{/* Variables of a container, each name once: those of the studio win, also over a file. Takes: root, env. */}}
 {{- define "rushes.environment" -}}
 {{- $theirs := list -}}
 {{- range .root.Values.extraEnv -}}
@@ -85,17 +85,32 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
 {{- end -}}
 {{- $all := list -}}
 {{- range concat (include "rushes.secrets" .root | fromYamlArray) (.env | default "" | fromYamlArray) -}}
-{{- if not (has .name $theirs) -}}
+{{- if not (or (has .name $theirs) (has (trimSuffix "_FILE" .name) $theirs)) -}}
 {{- $all = append $all . -}}
 {{- end -}}
 {{- end -}}
 {{ concat $all .root.Values.extraEnv | toYaml }}
 {{- end -}}
 
-{{/* Secrets that are mounted under /etc/rushes, by the name of the folder; as JSON. */}}
+{{/*
+Secrets that are mounted under /etc/rushes, by the name of the folder; as JSON. Those of a variable that the studio gives
+itself are not. Takes: root, sites.
+*/}}
 {{- define "rushes.mountedSecrets" -}}
-{{- $tls := .Values.tls -}}
-{{- $all := dict "database-ca" $tls.database.caSecret "kafka-ca" $tls.kafka.caSecret "kafka-client" $tls.kafka.clientCertificateSecret "store-ca" $tls.store.caSecret -}}
+{{- $v := .root.Values -}}
+{{- $all := dict "database-ca" $v.tls.database.caSecret "kafka-ca" $v.tls.kafka.caSecret "kafka-client" $v.tls.kafka.clientCertificateSecret "store-ca" $v.tls.store.caSecret -}}
+{{- $_ := set $all "database" (include "rushes.unlessGiven" (dict "root" .root "name" "DATABASE_URL" "secret" $v.database.existingSecret.name)) -}}
+{{- if hasPrefix "SASL" $v.kafka.securityProtocol -}}
+{{- $_ := set $all "kafka" (include "rushes.unlessGiven" (dict "root" .root "name" "KAFKA__SASL_PASSWORD" "secret" $v.kafka.existingSecret.name)) -}}
+{{- end -}}
+{{- if eq $v.store.kind "s3" -}}
+{{- $_ := set $all "store" (include "rushes.unlessGiven" (dict "root" .root "name" "STORE__SECRET_ACCESS_KEY" "secret" $v.store.existingSecret.name)) -}}
+{{- end -}}
+{{- range $name, $site := .sites -}}
+{{- if eq $site.store.kind "s3" -}}
+{{- $_ := set $all (printf "site-%s-key" $name) (include "rushes.unlessGiven" (dict "root" $.root "name" (printf "SITES__%s__SECRET_ACCESS_KEY" (upper $name)) "secret" $site.store.existingSecret.name)) -}}
+{{- end -}}
+{{- end -}}
 {{- $there := dict -}}
 {{- range $name, $secret := $all -}}
 {{- if $secret -}}
@@ -105,12 +120,23 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
 {{ $there | toJson }}
 {{- end -}}
 
+{{/* A Secret's name, or nothing where the studio's own variables hold what it is for. Takes: root, name, secret. */}}
+{{- define "rushes.unlessGiven" -}}
+{{- $theirs := list -}}
+{{- range .root.Values.extraEnv -}}
+{{- $theirs = append $theirs .name -}}
+{{- end -}}
+{{- if not (has .name $theirs) -}}
+{{ .secret }}
+{{- end -}}
+{{- end -}}
+
 {{/* Volumes that every pod has, as items of a list. Takes: root, sites. */}}
 {{- define "rushes.volumes" -}}
 - name: tmp
   emptyDir:
     sizeLimit: 256Mi
-{{- range $name, $secret := include "rushes.mountedSecrets" .root | fromJson }}
+{{- range $name, $secret := include "rushes.mountedSecrets" . | fromJson }}
 - name: {{ $name }}
   secret:
     secretName: {{ $secret }}

@@ -62,19 +62,16 @@ Takes: prefix ("STORE" or "SITES__LYON"), store, root (the folder of a local sto
 {{ $data | toJson }}
 {{- end -}}
 
-{{/* One store's credentials, as items of `env`. Takes: prefix, store. */}}
+{{/*
+One store's credentials, as items of `env`: files, so that another key is taken up without a restart.
+Takes: prefix, store, folder (below /etc/rushes).
+*/}}
 {{- define "rushes.storeSecrets" -}}
 {{- if and (eq .store.kind "s3") .store.existingSecret.name }}
-- name: {{ .prefix }}__ACCESS_KEY_ID
-  valueFrom:
-    secretKeyRef:
-      name: {{ .store.existingSecret.name }}
-      key: {{ .store.existingSecret.accessKeyIdKey }}
-- name: {{ .prefix }}__SECRET_ACCESS_KEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ .store.existingSecret.name }}
-      key: {{ .store.existingSecret.secretAccessKeyKey }}
+- name: {{ .prefix }}__ACCESS_KEY_ID_FILE
+  value: /etc/rushes/{{ .folder }}/{{ .store.existingSecret.accessKeyIdKey }}
+- name: {{ .prefix }}__SECRET_ACCESS_KEY_FILE
+  value: /etc/rushes/{{ .folder }}/{{ .store.existingSecret.secretAccessKeyKey }}
 {{- end }}
 {{- end -}}
 
@@ -86,29 +83,23 @@ Takes: prefix ("STORE" or "SITES__LYON"), store, root (the folder of a local sto
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
-{{- include "rushes.storeSecrets" (dict "prefix" $prefix "store" .store) }}
+{{- include "rushes.storeSecrets" (dict "prefix" $prefix "store" .store "folder" (printf "site-%s-key" .name)) }}
 {{- end -}}
 
 {{/* The credentials of every container, as items of `env`. Takes: the root. */}}
 {{- define "rushes.secrets" }}
-- name: DATABASE_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.database.existingSecret.name }}
-      key: {{ .Values.database.existingSecret.key }}
+- name: DATABASE_URL_FILE
+  value: /etc/rushes/database/{{ .Values.database.existingSecret.key }}
 {{- if hasPrefix "SASL" .Values.kafka.securityProtocol }}
 - name: KAFKA__SASL_USERNAME
   valueFrom:
     secretKeyRef:
       name: {{ .Values.kafka.existingSecret.name }}
       key: {{ .Values.kafka.existingSecret.usernameKey }}
-- name: KAFKA__SASL_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.kafka.existingSecret.name }}
-      key: {{ .Values.kafka.existingSecret.passwordKey }}
+- name: KAFKA__SASL_PASSWORD_FILE
+  value: /etc/rushes/kafka/{{ .Values.kafka.existingSecret.passwordKey }}
 {{- end }}
-{{- include "rushes.storeSecrets" (dict "prefix" "STORE" "store" .Values.store) }}
+{{- include "rushes.storeSecrets" (dict "prefix" "STORE" "store" .Values.store "folder" "store") }}
 {{- end -}}
 
 {{/* A setting of both services as it will be: the one that is given, or else its default. Takes: root, name. */}}

@@ -26,8 +26,8 @@ Answer = TypeVar("Answer")
 # operator intervention, system error.
 _AWAY_CLASSES: Final = ("08", "40", "53", "57", "58")
 # A standby that cannot write; what only somebody hears who connects: a password or a database that is not there now (it
-# is being replaced by a backup, say), or that lets nobody in; and a grant that is not there (yet): 42501. Work waits for
-# the administrator, where a failure would make previews `broken`.
+# is being replaced by a backup, say), or that lets nobody in; and a grant that is not there (yet): 42501. Work waits
+# for the administrator, where a failure would make previews `broken`.
 _AWAY_STATES: Final = frozenset({"25006", "28000", "28P01", "3D000", "42501", "55000"})
 _WAIT: Final = 1.0  # seconds between looks of an attempt
 _COMMITTED: Final = "rushes.committed"
