@@ -199,6 +199,14 @@ def test_credentials_are_references_to_existing_secrets() -> None:
                         assert mounted or "secretKeyRef" in variable["valueFrom"], (values, variable)
 
 
+def test_each_kind_of_process_may_have_a_user_of_the_database_alone() -> None:
+    secrets: dict[str, set[str]] = {}
+    for pod in pods(rendered("4.3", "secured")):
+        volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
+        secrets.setdefault(volumes["database"]["secret"]["secretName"], set()).add(pod.owner)
+    assert set(secrets) == {"postgres-migration", "postgres-control", "postgres-worker", "postgres-app"}
+
+
 def test_a_variable_of_the_studio_wins_over_the_charts() -> None:
     (main,) = find(rendered("4.3", "extras"), "Deployment", "previews-control")["spec"]["template"]["spec"][
         "containers"

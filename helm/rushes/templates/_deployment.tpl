@@ -46,7 +46,7 @@ spec:
       terminationGracePeriodSeconds: {{ .v.terminationGracePeriodSeconds }}
       {{- include "rushes.placement" (dict "v" .v "selector" $selector) | trim | nindent 6 }}
       initContainers:
-        {{- $wait := dict "root" $root "service" .service "name" "wait-for-migration" "sites" .sites -}}
+        {{- $wait := dict "root" $root "service" .service "name" "wait-for-migration" "sites" .sites "database" .v.databaseSecret -}}
         {{- $_ := set $wait "command" (list (printf "rushes-%s" .service) "migrate" "--wait") -}}
         {{- $_ := set $wait "env" .env -}}
         {{- $_ := set $wait "resources" $root.Values.migration.resources -}}
@@ -58,7 +58,7 @@ spec:
         {{- $_ := set $requests "ephemeral-storage" (include "rushes.mebibytes" (add (int64 .scratchBytes) 268435456)) -}}
         {{- $_ := set $resources "requests" $requests -}}
         {{- end -}}
-        {{- $main := dict "root" $root "service" .service "name" .service "sites" .sites -}}
+        {{- $main := dict "root" $root "service" .service "name" .service "sites" .sites "database" .v.databaseSecret -}}
         {{- $_ := set $main "command" .command -}}
         {{- $_ := set $main "env" .env -}}
         {{- $_ := set $main "resources" $resources -}}
@@ -69,7 +69,7 @@ spec:
               containerPort: {{ $root.Values.operations.port }}
           {{- include "rushes.probes" $root | nindent 10 }}
       volumes:
-        {{- include "rushes.volumes" (dict "root" $root "sites" .sites) | nindent 8 }}
+        {{- include "rushes.volumes" (dict "root" $root "sites" .sites "database" .v.databaseSecret) | nindent 8 }}
         {{- if int64 .scratchBytes }}
         {{- include "rushes.scratchVolume" (dict "v" .v "bytes" .scratchBytes) | nindent 8 }}
         {{- end }}

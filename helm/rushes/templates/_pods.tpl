@@ -94,12 +94,12 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
 
 {{/*
 Secrets that are mounted under /etc/rushes, by the name of the folder; as JSON. Those of a variable that the studio gives
-itself are not. Takes: root, sites.
+itself are not. Takes: root, sites, database (the name of the Secret for the database, if these pods have one alone).
 */}}
 {{- define "rushes.mountedSecrets" -}}
 {{- $v := .root.Values -}}
 {{- $all := dict "database-ca" $v.tls.database.caSecret "kafka-ca" $v.tls.kafka.caSecret "kafka-client" $v.tls.kafka.clientCertificateSecret "store-ca" $v.tls.store.caSecret -}}
-{{- $_ := set $all "database" (include "rushes.unlessGiven" (dict "root" .root "name" "DATABASE_URL" "secret" $v.database.existingSecret.name)) -}}
+{{- $_ := set $all "database" (include "rushes.unlessGiven" (dict "root" .root "name" "DATABASE_URL" "secret" (default $v.database.existingSecret.name .database))) -}}
 {{- if hasPrefix "SASL" $v.kafka.securityProtocol -}}
 {{- $_ := set $all "kafka" (include "rushes.unlessGiven" (dict "root" .root "name" "KAFKA__SASL_PASSWORD" "secret" $v.kafka.existingSecret.name)) -}}
 {{- end -}}
@@ -131,7 +131,7 @@ itself are not. Takes: root, sites.
 {{- end -}}
 {{- end -}}
 
-{{/* Volumes that every pod has, as items of a list. Takes: root, sites. */}}
+{{/* Volumes that every pod has, as items of a list. Takes: root, sites, database. */}}
 {{- define "rushes.volumes" -}}
 - name: tmp
   emptyDir:
