@@ -70,7 +70,7 @@ chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
 
 .PHONY: audit
 audit: environment ## Ask sources of advisories about the locked packages; says so if none answers
-	$(BIN)/python -m tests.audit requirements.lock
+	$(BIN)/python -m tests.audit requirements.lock image/requirements.lock
 
 .PHONY: check
 check: environment ## Lint, format and types
