@@ -126,6 +126,10 @@ faults-calibrate: environment ## Mutants of the product: the conductor must catc
 bench-bulk: environment ## Previews a second that a bulk pass over lost sources ends
 	$(BIN)/python -m tests.bench.bulk
 
+.PHONY: drill
+drill: environment ## Cause what each alert looks for; it fires and resolves, and no other page does
+	$(BIN)/python -m tests.drill $(ALERTS)
+
 .PHONY: bench-scrape
 bench-scrape: environment ## A scrape of the metrics with 1,000,000 jobs in the ledger
 	$(BIN)/python -m tests.bench.scrape

@@ -87,7 +87,7 @@ async def prometheus(folder: Path, rules: Mapping[str, Any]) -> AsyncIterator[Pr
     targets.write_text("[]")
     (folder / "rules.yaml").write_text(yaml.safe_dump(dict(rules)))
     config = {
-        "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"},
         "rule_files": ["rules.yaml"],
         "scrape_configs": [
             {

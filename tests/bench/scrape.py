@@ -1,7 +1,7 @@
 """Scrapes of `/metrics` with a million rows in the ledger: `make bench-scrape`.
 
 The database is sampled meanwhile, as by the janitor. scrape_worst_ms: of `scrapes`, from the request to the last byte;
-below 50 is wanted. count_seconds: one count of queue, outbox and previews; the next one waits fifty times that.
+below 50 is wanted. count_seconds: one count of queue, outbox and previews; the next one waits twenty times that.
 round_ms: a round between two counts. orphans_ms: the janitor's look for previews without a job.
 """
 

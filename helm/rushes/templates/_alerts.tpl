@@ -42,7 +42,7 @@ NoWorkers:
     sum(max by (lane) (rushes_tasks{ {{- $control -}} ,state="queued"})) > {{ include "rushes.text" $rules.NoWorkers.threshold }}
       unless sum(rushes_slots{ {{- $here -}} ,component="worker"}) > 0
   summary: >-
-    {{ `{{ $value | humanize }}` }} jobs wait, and no worker is there
+    {{ `{{ printf "%.0f" $value }}` }} jobs wait, and no worker is there
   description: >-
     Every pool is at zero, or its pods do not start.
 RowsStuckProcessing:
@@ -70,7 +70,7 @@ FilesMissing:
       > {{ include "rushes.text" $rules.FilesMissing.threshold }}
       or max(rushes_absences_held{ {{- $control -}} }) > {{ include "rushes.text" $rules.FilesMissing.threshold }}
   summary: >-
-    The sources of {{ `{{ $value | humanize }}` }} previews are gone from the store
+    The sources of {{ `{{ printf "%.0f" $value }}` }} previews are gone from the store
   description: >-
     They became missing within {{ $rules.FilesMissing.window }}, or a flood of absences is held until somebody looks.
 StoreCircuitOpen:
@@ -116,7 +116,7 @@ RebalanceStorm:
     max by (component, group) (increase(rushes_rebalances_total{ {{- $here -}} }[{{ $rules.RebalanceStorm.window }}]))
       > {{ include "rushes.text" $rules.RebalanceStorm.threshold }}
   summary: >-
-    Partitions of {{ `{{ $labels.group }}` }} were given out {{ `{{ $value | humanize }}` }} times in {{ $rules.RebalanceStorm.window }}
+    Partitions of {{ `{{ $labels.group }}` }} were given out {{ `{{ printf "%.0f" $value }}` }} times in {{ $rules.RebalanceStorm.window }}
   description: >-
     Members of the consumer group come and go. Are pods restarted?
 CommitFailures:
@@ -124,7 +124,7 @@ CommitFailures:
     sum by (component, group) (increase(rushes_commit_failures_total{ {{- $here -}} }[{{ $rules.CommitFailures.window }}]))
       > {{ include "rushes.text" $rules.CommitFailures.threshold }}
   summary: >-
-    Kafka refused {{ `{{ $value | humanize }}` }} commits of {{ `{{ $labels.group }}` }} in {{ $rules.CommitFailures.window }}
+    Kafka refused {{ `{{ printf "%.0f" $value }}` }} commits of {{ `{{ $labels.group }}` }} in {{ $rules.CommitFailures.window }}
   description: >-
     The same events are taken in again and recognised; nothing is lost, but Kafka or the network is unwell.
 DeadLetters:
@@ -133,7 +133,7 @@ DeadLetters:
     sum by (topic, reason) (increase({{ $dead }}[{{ $rules.DeadLetters.window }}])) > {{ include "rushes.text" $rules.DeadLetters.threshold }}
       or sum by (topic, reason) ({{ $dead }} unless {{ $dead }} offset {{ $rules.DeadLetters.window }}) > {{ include "rushes.text" $rules.DeadLetters.threshold }}
   summary: >-
-    {{ `{{ $value | humanize }}` }} records of {{ `{{ $labels.topic }}` }} could not be taken in ({{ `{{ $labels.reason }}` }})
+    {{ `{{ printf "%.0f" $value }}` }} records of {{ `{{ $labels.topic }}` }} could not be taken in ({{ `{{ $labels.reason }}` }})
   description: >-
     A publisher sends what is no event of ours. `rushes-normalizer dead-letters list` shows them.
 ScratchLow:
@@ -162,7 +162,7 @@ SyncDrift:
   expr: |-
     max by (site, reason) (rushes_sync_drift_objects{ {{- $here -}} }) > {{ include "rushes.text" $rules.SyncDrift.threshold }}
   summary: >-
-    {{ `{{ $value | humanize }}` }} objects at {{ `{{ $labels.site }}` }} are {{ `{{ $labels.reason }}` }} after a full pass
+    {{ `{{ printf "%.0f" $value }}` }} objects at {{ `{{ $labels.site }}` }} are {{ `{{ $labels.reason }}` }} after a full pass
   description: >-
     The pass could not copy them.
 SyncStale:

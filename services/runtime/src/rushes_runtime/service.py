@@ -130,26 +130,34 @@ async def _exit_at_once(code: int) -> None:
 async def _run(
     health: Health, needs: Sequence[Need], front: Sequence[Role], back: Sequence[Role], signalled: asyncio.Event
 ) -> int:
-    for need in needs:
-        await _wait_for(need, health, signalled)
+    await _wait_for(needs, health, signalled)
     return 0 if signalled.is_set() else await _run_roles(health, front, back, signalled)
 
 
-async def _wait_for(need: Need, health: Health, stop: asyncio.Event) -> None:
+async def _wait_for(needs: Sequence[Need], health: Health, stop: asyncio.Event) -> None:
+    """Wait until all needs are there in one look: while one is away, those before it are looked at again."""
     while not stop.is_set():
-        try:
-            await need.check()
-        except StartRefusedError:
-            raise
-        except Exception as error:
-            if not (is_away(error) or isinstance(error, AttemptFailedError | SchemaNotReadyError)):
-                raise
-            health.waiting_for[need.name] = f"{error}"[:500]
-            log.warning("waiting", need=need.name, error=f"{error}"[:500])
-            await wait_or_stop(stop, _LOOK_AGAIN)
+        for need in needs:
+            if not await _is_there(need, health):
+                await wait_or_stop(stop, _LOOK_AGAIN)
+                break
         else:
-            health.waiting_for.pop(need.name, None)
             return
+
+
+async def _is_there(need: Need, health: Health) -> bool:
+    try:
+        await need.check()
+    except StartRefusedError:
+        raise
+    except Exception as error:
+        if not (is_away(error) or isinstance(error, AttemptFailedError | SchemaNotReadyError)):
+            raise
+        health.waiting_for[need.name] = f"{error}"[:500]
+        log.warning("waiting", need=need.name, error=f"{error}"[:500])
+        return False
+    health.waiting_for.pop(need.name, None)
+    return True
 
 
 async def _run_roles(health: Health, front: Sequence[Role], back: Sequence[Role], signalled: asyncio.Event) -> int:

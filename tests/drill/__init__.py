@@ -1,0 +1,1 @@
+"""The fault drill: each alert's condition is caused on real servers, while Prometheus watches."""
