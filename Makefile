@@ -142,6 +142,10 @@ image: ## Build the image into dist/, with its SBOM; needs docker, podman or bui
 test-image: environment image ## Build the image twice and look into it; needs runc
 	$(BIN)/python -m pytest tests/image
 
+.PHONY: test-kubernetes
+test-kubernetes: environment ## Image and chart on real Kubernetes; needs root, Go, Java, containerd (README)
+	$(BIN)/python -m tests.kubernetes $(if $(KUBECONFIG_OF),--kubeconfig "$(KUBECONFIG_OF)" --loader "$(LOADER)" --address "$(ADDRESS)")
+
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas, documentation tables and the chart's schema anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json
