@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from rushes_embedded.apache_kafka import ApacheKafka
+from rushes_embedded.apache_kafka import ApacheKafka, Listener
 from rushes_embedded.objects import Objects
 from rushes_embedded.ports import LOOPBACK, free_ports
 from rushes_embedded.postgres import Postgres
@@ -30,10 +30,10 @@ class Servers:
             folder / "kafka",
             log=folder / "kafka.log",
             settings=advertised,
-            proxied=(self.kafka_port, self.kafka_port),
+            listeners={"PODS": Listener(self.kafka_port)},
         )
         own = self.kafka.bootstrap_servers
-        advertised["advertised.listeners"] = f"PLAINTEXT://{own},PROXIED://{address}:{self.kafka_port}"
+        advertised["advertised.listeners"] = f"PLAINTEXT://{own},PODS://{address}:{self.kafka_port}"
         self._address = address
         self._forwarder = _Forwarder()
 
