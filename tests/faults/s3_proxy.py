@@ -7,6 +7,7 @@ that a trouble can be one client's.
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -113,7 +114,11 @@ class S3Proxy:
         url = URL(self._upstream + request.raw_path, encoded=True)
         try:
             async with self._session.request(
-                request.method, url, headers=headers, data=body, skip_auto_headers=("Content-Type", "User-Agent")
+                request.method,
+                url,
+                headers=headers,
+                data=io.BytesIO(body) if body else None,
+                skip_auto_headers=("Content-Type", "User-Agent"),
             ) as answer:
                 content = await answer.read()
                 status, given = answer.status, answer.headers

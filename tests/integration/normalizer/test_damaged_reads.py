@@ -1,4 +1,4 @@
-"""Bytes that are damaged on their way from the store say nothing of the file that lies there."""
+"""Bytes that come damaged from the store say nothing of the file that lies there; damaged to it, they are refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rushes_embedded.ports import LOOPBACK
 from rushes_embedded.stack import Stack
+from rushes_runtime.store import IfAbsent, StoreUnavailableError
 
 from tests.faults.s3_proxy import S3Proxy
 from tests.integration.normalizer.parts import Parts, parts_of
@@ -66,3 +67,13 @@ async def test_the_row_keeps_the_checksum_of_the_source_that_was_read(world: Wor
             await world.send(event.model_copy(update={"source": source}))
             (row,) = await _rows(parts, "SELECT * FROM preview_file WHERE status = 'ready'")
     assert (row.source["etag"], row.source["sha256"]) == (replaced.etag, replaced.sha256)
+
+
+@pytest.mark.parametrize("size", [2_000, 6 << 20], ids=["whole", "in parts"])
+async def test_an_output_that_arrives_damaged_is_refused(world: World, stack: Stack, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "output"
+    path.write_bytes(b"frames" * (size // 6))
+    async with _through_proxy(world, stack) as (parts, proxy):
+        with proxy.trouble("flipped", frozenset({CLIENT})), pytest.raises(StoreUnavailableError, match="BadDigest"):
+            await parts.store.upload("movies", "output", path, content_type="video/mp4", condition=IfAbsent())
+        assert await parts.store.stat("movies", "output") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import hashlib
 from collections.abc import AsyncIterator, Collection, Iterator
@@ -71,7 +72,8 @@ class S3Store:
             retries={"mode": "standard", "max_attempts": 3},
             max_pool_connections=64,
             s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-            # Many S3 servers refuse the newer trailing checksums; ours is the SHA-256 that the row keeps.
+            # Many S3 servers refuse the newer trailing checksums. All know Content-MD5, which goes with what is
+            # written; what is read is compared with the SHA-256 that the row keeps.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
@@ -158,6 +160,7 @@ class S3Store:
         self, where: dict[str, Any], path: Path, content_type: str, headers: dict[str, Any], moved: Moved
     ) -> str:
         body = await asyncio.to_thread(path.read_bytes)
+        headers["ContentMD5"] = await asyncio.to_thread(_md5, body)
         answer = await self._client.put_object(**where, Body=body, ContentType=content_type, **headers)
         moved(len(body))
         return _bare(answer["ETag"])
@@ -173,7 +176,8 @@ class S3Store:
             with path.open("rb") as reader:
                 while chunk := await asyncio.to_thread(reader.read, part_size):
                     number = len(parts) + 1
-                    part = await self._client.upload_part(**where, PartNumber=number, Body=chunk)
+                    md5 = await asyncio.to_thread(_md5, chunk)
+                    part = await self._client.upload_part(**where, PartNumber=number, Body=chunk, ContentMD5=md5)
                     parts.append({"PartNumber": number, "ETag": part["ETag"]})
                     moved(len(chunk))
             answer = await self._client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts}, **headers)
@@ -241,6 +245,11 @@ def _headers(condition: Condition) -> dict[str, Any]:
             return {"IfNoneMatch": "*"}
         case Unconditional():
             return {}
+
+
+def _md5(content: bytes) -> str:
+    """As `Content-MD5` has it: the server refuses what came damaged."""
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
 
 
 def _unseen(_moved: int) -> None:
