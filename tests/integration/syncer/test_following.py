@@ -322,3 +322,18 @@ async def test_a_site_that_is_down_delays_no_other_and_gets_its_copies_once_it_i
             assert process.poll() is None
         finally:
             two.stop_processes()
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_an_object_that_the_main_store_does_not_show_is_looked_for_twice(world: World, comes_back: bool) -> None:
+    preview = uuid4()
+    async with follower(world) as lyon, playing(lyon.intake, lyon.worker):
+        files = await lyon.publish(preview, b"first ")
+        hidden = files[-1]
+        await lyon.main.delete(hidden.bucket, hidden.key, condition=Unconditional())
+        await world.send(_change(preview, 1, PreviewStatus.READY, files))
+        await eventually(lambda: lyon.database.fetch("SELECT 1 FROM task WHERE looks = 1 AND state = 'queued'"))
+        if comes_back:
+            await lyon.publish(preview, b"first ")
+        await eventually(lambda: lyon.database.fetch("SELECT 1 FROM task WHERE state = 'done'"))
+        assert (hidden.key in await lyon.held()) == comes_back

@@ -21,7 +21,7 @@ from rushes_syncer.sites import SCHEMA, subject_prefix
 from rushes_syncer.workshop import CopyWorkshop
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_CONFIRM_ABSENCE_AFTER: Final = 60.0  # copies end with absent objects counted; nothing asks for a second look
+_CONFIRM_ABSENCE_AFTER: Final = 10.0  # seconds between the two looks after which a copy does without an object
 
 
 def rules_of(settings: SyncerSettings) -> SyncRules:

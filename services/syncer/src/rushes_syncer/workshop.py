@@ -65,7 +65,7 @@ class CopyWorkshop:
             raise AttemptFailedError(FailureCode.INTERNAL, f"the site {site!r} is not in SITES of this worker")
         wanted = wanted_files(row.files, self._rules)
         copied: list[Held] = []
-        absent = 0
+        absent: list[StoredFile] = []
         for count, stored in enumerate(wanted):
             progress.at("copying", count / len(wanted))
             if _is_held(held.get((stored.bucket, stored.key)), stored):
@@ -78,10 +78,16 @@ class CopyWorkshop:
                 metrics.BYTES.labels(site, "copied").inc(copied[-1].bytes)
             except ObjectAbsentError:
                 await prove_whole(self._main, stored.bucket, self._instance)
-                metrics.OBJECTS.labels(site, "absent").inc()
-                log.warning("absent_at_source", bucket=stored.bucket, key=stored.key)
-                absent += 1
-        return CopyResult(tuple(copied), absent)
+                absent.append(stored)
+        if absent and not task.looks:  # the store may have come back between the two questions
+            what = f"{absent[0].bucket}/{absent[0].key}"
+            raise AttemptFailedError(
+                FailureCode.SOURCE_MISSING, f"{self._main.name} shows no {what}; it is looked for again"
+            )
+        for stored in absent:
+            metrics.OBJECTS.labels(site, "absent").inc()
+            log.warning("absent_at_source", bucket=stored.bucket, key=stored.key)
+        return CopyResult(tuple(copied), len(absent))
 
     async def _copy(
         self, store: Store, stored: StoredFile, preview_file_id: UUID, scratch: Path, progress: Progress
