@@ -131,13 +131,21 @@ class Intake:
                 try:
                     await self._follow(stop)
                 except (KafkaError, TopicsAbsentError) as error:
-                    why = str(error) if isinstance(error, TopicsAbsentError) else repr(error)
-                    self._health.waiting_for[self._name] = f"Kafka: {why}"
-                    log.warning("kafka_away", group=self._group, error=why)
-                    self._beat()
-                    await wait_or_stop(stop, 2)
+                    await self._wait(str(error) if isinstance(error, TopicsAbsentError) else repr(error), stop)
+                except asyncio.CancelledError:
+                    current = asyncio.current_task()
+                    if current is None or current.cancelling():
+                        raise
+                    # Not ours: aiokafka has cancelled what it waited for itself, as its broker went away.
+                    await self._wait("the consumer has given up", stop)
         finally:
             self._health.ended(self._name)
+
+    async def _wait(self, why: str, stop: asyncio.Event) -> None:
+        self._health.waiting_for[self._name] = f"Kafka: {why}"
+        log.warning("kafka_away", group=self._group, error=why)
+        self._beat()
+        await wait_or_stop(stop, 2)
 
     async def _follow(self, stop: asyncio.Event) -> None:
         """Take records in by one consumer, until `stop` or until its credentials are no longer those that are given."""
