@@ -68,6 +68,29 @@ async def test_a_relay_stops_only_when_the_outbox_is_empty(world: World) -> None
         assert await _sent(world) == list(range(700))
 
 
+async def test_a_relay_stops_however_much_others_go_on_to_write(world: World) -> None:
+    settings = world.normalizer_settings()
+    async with world.normalizer_database() as database:
+        relay = make_relay(settings, "normalizer", database, Health())
+        stop, enough = asyncio.Event(), asyncio.Event()
+
+        async def write() -> None:
+            number = 0
+            while not enough.is_set():
+                await _put(database, range(number, number + 1))
+                number += 1
+
+        writers = [asyncio.create_task(write()) for _ in range(3)]
+        running = asyncio.create_task(relay.run(stop))
+        try:
+            await eventually(lambda: database.fetch("SELECT 1 FROM outbox WHERE sent_at IS NOT NULL"))
+            stop.set()
+            await asyncio.wait_for(running, 15)
+        finally:
+            enough.set()
+            await asyncio.gather(*writers)
+
+
 @pytest.mark.apache_kafka
 async def test_a_relay_that_loses_its_producer_goes_on_and_loses_nothing(world: World) -> None:
     settings = world.normalizer_settings()

@@ -34,6 +34,7 @@ _UNSENT: Final = """
         SELECT *, sum(coalesce(length(value), 0)) OVER (ORDER BY id) - coalesce(length(value), 0) AS before
         FROM (SELECT * FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT :rows) AS oldest
     ) AS counted WHERE before < :bytes ORDER BY id"""
+_NEWEST: Final = "SELECT coalesce(max(id), 0) AS id FROM outbox WHERE sent_at IS NULL"
 _MARK: Final = "UPDATE outbox SET sent_at = now() WHERE id = ANY(:ids) RETURNING id"
 
 
@@ -61,7 +62,7 @@ class Relay:
         self.hint = Hint()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Relay until `stop`, and then until the outbox is empty; stand by while another process relays."""
+        """Relay until `stop`, and then what stands in the outbox; stand by while another process relays."""
         try:
             stopping = False
             while not stopping:
@@ -93,6 +94,7 @@ class Relay:
             await producer.start()
             log.info("relay_leads", transactional_id=self._transactional_id)
             renewed = time.monotonic()
+            last: int | None = None  # of what stood in the outbox at `stop`; what others write since is theirs to send
             while True:
                 self._beat()
                 if credentials.changed():
@@ -103,11 +105,14 @@ class Relay:
                         log.info("relay_stands_by")
                         return
                     renewed = time.monotonic()
+                if last is None and stop.is_set():
+                    (newest,) = await self._database.fetch(_NEWEST)
+                    last = newest.id
                 rows = await self._database.fetch(_UNSENT, rows=_BATCH_ROWS, bytes=_BATCH_BYTES)
+                if last is not None and (not rows or rows[0].id > last):
+                    return
                 if rows:
                     await self._send(producer, rows)
-                elif stop.is_set():
-                    return
                 else:
                     await self.hint.wait(stop, self._poll_interval)
         finally:
