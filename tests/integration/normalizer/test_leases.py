@@ -189,8 +189,9 @@ async def test_a_write_that_was_under_way_when_its_worker_was_paused_changes_not
 ) -> None:
     async with _normalizers(world) as database, cable_to(int(stack.objects.endpoint_url.rpartition(":")[2])) as cable:
         _control(world)
-        cable.hold_at(b"PUT ")
         paused = _worker(world, "paused", STORE__ENDPOINT_URL=f"http://127.0.0.1:{cable.port}")
+        await _logged(world, "paused", "started")  # it tries a write before
+        cable.hold_at(b"PUT ")
         preview_file_id = await _upload(world, clip)
         await cable.held.wait()
         os.kill(paused.pid, signal.SIGSTOP)
