@@ -69,9 +69,9 @@ def test_every_process_answers_its_probe(walk: Walk) -> None:
 def test_a_worker_that_is_stopped_ends_its_job_first(walk: Walk) -> None:
     walk.to("Start")
     machine = walk.machine
-    machine.do(f"{FFMPEG} testsrc2=size=1280x720:duration=3 -pix_fmt yuv420p /tmp/long.mp4 </dev/null")
+    machine.do(f"{FFMPEG} testsrc2=size=1280x720:duration=20 -pix_fmt yuv420p /tmp/long.mp4 </dev/null")
     machine.do("rushes-normalizer publish --height 720 /tmp/long.mp4")
-    _eventually(machine, "SELECT progress->>'stage' FROM normalizer.task WHERE state = 'running'", "encoding")
+    _eventually(machine, "SELECT state FROM normalizer.task WHERE state = 'running'", "running")
     machine.do(f"systemctl stop {WORKER}")
     assert _previews(machine)["long"] == "ready"
     assert machine.do(f"systemctl show --property Result --value {WORKER}").strip() == "success"
