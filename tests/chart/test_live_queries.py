@@ -50,6 +50,7 @@ async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-pix_fmt", "yuv420p", movie)
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180", "-frames:v", "1", picture)
     junk.write_bytes(b"no movie" * 100)
+    await eventually(lambda: seen.query("count(up == 1) == 3"))  # else nothing is seen to become more
     events = [upload() for _ in range(4)]
     still, broken, absent = upload(extension="png"), upload(), upload()
     async with world.store() as store:

@@ -79,6 +79,7 @@ class PreviewWorkshop:
         self._orphans_after = orphans.START
         for kind in UploadKind:  # from the start, so that the first of a kind is seen as one more
             JOBS.labels(kind.value, PreviewStatus.READY.value, "")
+            metrics.UPLOAD_READY.labels(kind.value)
             for code, facts in FAILURES.items():
                 JOBS.labels(kind.value, facts.ends_as.value, code.value)
 
