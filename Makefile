@@ -143,7 +143,7 @@ test-image: environment image ## Build the image twice and look into it; needs r
 	$(BIN)/python -m pytest tests/image
 
 .PHONY: test-kubernetes
-test-kubernetes: environment ## Image and chart on real Kubernetes; needs root, Go, Java, containerd (README)
+test-kubernetes: environment image ## Image and chart on real Kubernetes; needs root, Go, Java, containerd (README)
 	$(BIN)/python -m tests.kubernetes $(if $(KUBECONFIG_OF),--kubeconfig "$(KUBECONFIG_OF)" --loader "$(LOADER)" --address "$(ADDRESS)")
 
 .PHONY: schemas
