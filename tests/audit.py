@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chart.cache import place_of
+from tests.cache import programs_of
 
 _LOCK: Final = Path(__file__).parents[1] / "deploy" / "audit" / "requirements.lock"
 _SOURCES: Final = ("pypi", "osv")
@@ -71,13 +70,7 @@ def main(locks: Sequence[Path]) -> int:
 
 def _pip_audit() -> Path:
     """The program, installed (30 packages) if it is not there."""
-    place = place_of("pip-audit", _LOCK)
-    if not (place / "complete").exists():
-        venv.create(place, clear=True, with_pip=True)
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "-r", str(_LOCK)], check=True, stdout=sys.stderr)
-        (place / "complete").touch()
-    return place / "bin" / "pip-audit"
+    return programs_of("pip-audit", _LOCK) / "pip-audit"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
+
+from rushes_embedded.cache import cache_folder
 
 from tests.bench.saying import say
 
@@ -45,8 +46,7 @@ def photographs(names: tuple[str, ...]) -> list[Path]:
 
 
 def _folder() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "rushes" / f"bench-media-{ZOU.replace('==', '-')}-python{sys.version_info[0]}.{sys.version_info[1]}"
+    return cache_folder() / f"bench-media-{ZOU.replace('==', '-')}-python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def _run(command: list[str]) -> None:

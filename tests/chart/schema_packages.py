@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.chart.cache import cache, place_of
+from rushes_embedded.cache import made_once
+
+from tests.cache import place_of
 from tests.chart.helm_binaries import ROOT
 
 _LOCK: Final = ROOT / "helm" / "requirements.lock"
@@ -23,12 +24,10 @@ def schema_packages() -> Path:
     Raises:
         subprocess.CalledProcessError: pip could not install them, and has said why on stderr.
     """
-    place = place_of("chart-schemas", _LOCK)
-    if not place.exists():
-        with tempfile.TemporaryDirectory(prefix="chart-schemas.", dir=cache()) as folder:
-            partial = Path(folder) / "packages"
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            command = [*pip, "--require-hashes", "--target", str(partial), "-r", str(_LOCK)]
-            subprocess.run(command, check=True, stdout=sys.stderr)
-            partial.rename(place)
-    return place
+
+    def install(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command = [*pip, "--require-hashes", "--target", str(folder), "-r", str(_LOCK)]
+        subprocess.run(command, check=True, stdout=sys.stderr)
+
+    return made_once(place_of("chart-schemas", _LOCK), install)

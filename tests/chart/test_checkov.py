@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
-import venv
 from pathlib import Path
 from typing import Final
 
-from tests.chart.cache import place_of
+from tests.cache import programs_of
 from tests.chart.helm_binaries import ROOT
 from tests.chart.rendering import pods, rendered, rendered_text
 
@@ -27,27 +25,13 @@ SKIPPED: Final = {
 }
 
 
-def checkov() -> Path:
-    """The program, installed (100 packages) if it is not there.
-
-    Raises:
-        subprocess.CalledProcessError: pip could not install it, and has said why on stderr.
-    """
-    place = place_of("checkov", _LOCK)
-    if not (place / "complete").exists():
-        venv.create(place, clear=True, with_pip=True)
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "-r", str(_LOCK)], check=True, stdout=sys.stderr)
-        (place / "complete").touch()
-    return place / "bin" / "checkov"
-
-
 def test_checkov_finds_nothing_that_is_not_explained() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for values in ("extras", "pools", "sites"):
             (Path(folder) / f"{values}.yaml").write_text(rendered_text("4.3", values))
         options = ["--framework", "kubernetes", "--skip-download", "--compact", "--quiet", "--output", "json"]
-        command = [str(checkov()), "--directory", folder, *options, "--skip-check", ",".join(SKIPPED)]
+        program = programs_of("checkov", _LOCK) / "checkov"
+        command = [str(program), "--directory", folder, *options, "--skip-check", ",".join(SKIPPED)]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
     found = json.loads(ran.stdout)
     assert found["summary"]["passed"] > 100

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from rushes_embedded.cache import cache_folder
 from rushes_embedded.leash import Leash, StartError
 from rushes_embedded.ports import LOOPBACK, free_ports
 from rushes_embedded.readiness import wait_until_ready
+
+from tests.cache import installed_by_go
 
 _VERSION: Final = "2.12.0"
 _MODULE: Final = f"github.com/Shopify/toxiproxy/v2/cmd/server@v{_VERSION}"
@@ -36,34 +36,12 @@ def find_toxiproxy() -> str | None:
 
 
 def _program() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "rushes" / f"toxiproxy-{_VERSION}" / "server"
+    return cache_folder() / f"toxiproxy-{_VERSION}" / "server"
 
 
 def build_toxiproxy() -> Path:
     """The server's program, built once into the user's cache (a minute); safe when several ask at once."""
-    program = _program()
-    if program.exists():
-        return program
-    folder = program.parent
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as partial:
-        bin_folder = Path(partial) / "bin"
-        built = subprocess.run(
-            ["go", "install", _MODULE],
-            env={**os.environ, "GOBIN": str(bin_folder)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if built.returncode != 0:
-            raise StartError(f"toxiproxy cannot be built:\n{built.stderr}")
-        try:
-            bin_folder.rename(folder)
-        except OSError:
-            if not program.exists():  # otherwise somebody else was faster
-                raise
-    return program
+    return installed_by_go(_MODULE, _program().parent) / "server"
 
 
 class Toxiproxy:

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from rushes_embedded.cache import cache_folder, made_once
+
 _MODULES: Final = Path(__file__).with_name("modules")
 _KUBERNETES: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
 # Debian's packages containerd, runc, containernetworking-plugins and iproute2.
@@ -37,21 +39,12 @@ def kubernetes_binaries() -> Path:
     Raises:
         subprocess.CalledProcessError: Go could not build them, and has said why on stderr.
     """
-    place = _place()
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{place.name}.", dir=place.parent) as folder:
-            partial = Path(folder) / "bin"
-            partial.mkdir()
-            _build(partial)
-            partial.rename(place)
-    return place
+    return made_once(_place(), _build)
 
 
 def _place() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rushes"
     sources = b"".join(path.read_bytes() for path in sorted(_MODULES.rglob("*")) if path.is_file())
-    return cache / f"kubernetes-{_version()}-{hashlib.sha256(sources).hexdigest()[:12]}"
+    return cache_folder() / f"kubernetes-{_version()}-{hashlib.sha256(sources).hexdigest()[:12]}"
 
 
 def _version() -> str:
@@ -61,6 +54,7 @@ def _version() -> str:
 
 
 def _build(folder: Path) -> None:
+    folder.mkdir()
     major, minor, _ = _version().split(".")
     told = {"gitVersion": f"v{_version()}", "gitMajor": major, "gitMinor": minor}
     stamps = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in told.items())

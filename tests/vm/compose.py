@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from rushes_embedded.cache import cache_folder
+
+from tests.cache import installed_by_go
 
 _VERSION: Final = "2.16.2"
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>\w+):(?P<form>[-?])(?P<words>[^}]*)\}")
@@ -31,12 +34,14 @@ def parse(file: Path, values: Mapping[str, str]) -> dict[str, Any]:
 
     Raises:
         ValueError: a variable is not given, or the parser refuses or warns; with the words for it.
+        StartError: the parser cannot be built.
     """
+    program = installed_by_go(_MODULE, _program().parent) / "cmd"
     with tempfile.TemporaryDirectory() as folder:
         filled = Path(folder) / file.name
         filled.write_text(_fill(file.read_text(encoding="utf-8"), values), encoding="utf-8")
         ran = subprocess.run(
-            [_build(), "--format=json", filled], cwd=folder, capture_output=True, text=True, check=False
+            [program, "--format=json", filled], cwd=folder, capture_output=True, text=True, check=False
         )
     if ran.returncode or ran.stderr:
         raise ValueError(ran.stderr)
@@ -56,20 +61,4 @@ def _fill(text: str, values: Mapping[str, str]) -> str:
 
 
 def _program() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "rushes" / f"compose-spec-{_VERSION}" / "cmd"
-
-
-def _build() -> Path:
-    program = _program()
-    if not program.exists():
-        program.parent.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="compose-spec.", dir=program.parent.parent) as partial:
-            programs = Path(partial) / "bin"
-            subprocess.run(["go", "install", _MODULE], env={**os.environ, "GOBIN": str(programs)}, check=True)
-            try:
-                programs.rename(program.parent)
-            except OSError:
-                if not program.exists():  # otherwise somebody else was faster
-                    raise
-    return program
+    return cache_folder() / f"compose-spec-{_VERSION}" / "cmd"

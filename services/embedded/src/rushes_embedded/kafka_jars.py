@@ -4,9 +4,9 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
+from rushes_embedded.cache import cache_folder, made_once
 from rushes_embedded.leash import StartError
 
 KAFKA_VERSION = "4.3.1"
@@ -60,8 +60,7 @@ def find_apache_kafka() -> str | None:
 
 
 def jars_folder() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "rushes" / f"kafka-{KAFKA_VERSION}"
+    return cache_folder() / f"kafka-{KAFKA_VERSION}"
 
 
 def fetch_jars(*, timeout: float = 600.0) -> Path:
@@ -69,20 +68,12 @@ def fetch_jars(*, timeout: float = 600.0) -> Path:
 
     Raises `StartError` when Maven cannot fetch them.
     """
-    jars = jars_folder()
-    if jars.exists():
-        return jars
-    jars.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{jars.name}.", dir=jars.parent) as folder:
-        partial = Path(folder) / "jars"
-        (Path(folder) / "pom.xml").write_text(_POM)
-        _run_maven(Path(folder), partial, timeout)
-        try:
-            partial.rename(jars)
-        except OSError:
-            if not jars.exists():  # otherwise somebody else was faster, with the same jars
-                raise
-    return jars
+
+    def fetch(jars: Path) -> None:
+        (jars.parent / "pom.xml").write_text(_POM)
+        _run_maven(jars.parent, jars, timeout)
+
+    return made_once(jars_folder(), fetch)
 
 
 def _run_maven(folder: Path, jars: Path, timeout: float) -> None:
