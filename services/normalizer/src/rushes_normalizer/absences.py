@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from rushes_runtime import ledger
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,13 +78,12 @@ _WAKE: Final = text("""
     WHERE id IN (SELECT task.id FROM task JOIN absent_source ON task.subject = absent_source.preview_file_id::text
                  WHERE held AND state = 'queued' AND available_at > now() FOR UPDATE OF task SKIP LOCKED)""")
 # What is held stays for as long as its job waits.
-_PRUNE: Final = text("""
+_PRUNE: Final = text(f"""
     DELETE FROM absent_source WHERE preview_file_id IN (
         SELECT preview_file_id FROM absent_source AS old
         WHERE seen_at < now() - make_interval(secs => :window)
-          AND (SELECT true FROM task WHERE subject = old.preview_file_id::text AND state = 'queued') IS NULL
-          AND (SELECT true FROM task WHERE subject = old.preview_file_id::text AND state = 'running') IS NULL
-        LIMIT 1000 FOR UPDATE SKIP LOCKED)""")
+          AND {ledger.without_task("old.preview_file_id::text")}
+        LIMIT 1000 FOR UPDATE SKIP LOCKED)""")  # noqa: S608 - but for the ledger's words all of it is here
 _COUNT_HELD: Final = text("SELECT count(*) FROM absent_source WHERE held")
 
 

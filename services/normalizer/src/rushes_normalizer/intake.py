@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from rushes_runtime import ledger, outbox
@@ -106,16 +106,14 @@ class UploadIntake:
         if folded.row is None or folded.lane is None:
             return None
         encoding = folded.encoding.model_dump(mode="json", exclude_none=True) if folded.encoding else None
-        payload: dict[str, Any] = {"encoding": encoding}
-        if trace := _trace(folded, traces):
-            payload[ledger.TRACEPARENT] = trace
         return NewTask(
             str(folded.row.id),
             folded.lane,
             now + self._offsets[folded.lane],
-            payload,
+            {"encoding": encoding},
             share=str(folded.row.project_id or ""),
             batched=folded.lane is Lane.BULK,
+            traceparent=_trace(folded, traces),
         )
 
     def _event(self, folded: Folded, now: datetime, traces: Traces) -> Outgoing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from rushes_runtime import fenced_writes
+from rushes_runtime import fenced_writes, ledger
 from rushes_runtime.ledger import Task
 from rushes_runtime.store import Store
 from rushes_schemas import PLACES, ObjectKind, object_key
@@ -23,18 +23,17 @@ _SOURCES: Final = frozenset({ObjectKind.SOURCE_MOVIE, ObjectKind.SOURCE_PICTURE,
 
 # Open purges and those of the last minute together stay below the limit, so that a minute never sees more of them,
 # also when workers come back after a while. Behind all other work: nobody waits for a purge.
-_ENQUEUE: Final = text("""
+_ENQUEUE: Final = text(f"""
     INSERT INTO task (subject, lane, rank, payload)
-    SELECT id::text, 'purge', now() + interval '30 days', '{}'
+    SELECT id::text, 'purge', now() + interval '30 days', '{{}}'
     FROM preview_file
     WHERE deleted_at IS NOT NULL AND purged_at IS NULL AND updated_at < now() - make_interval(secs => :age)
-      AND (SELECT true FROM task WHERE subject = preview_file.id::text AND state = 'queued') IS NULL
-      AND (SELECT true FROM task WHERE subject = preview_file.id::text AND state = 'running') IS NULL
+      AND {ledger.without_task("preview_file.id::text")}
     ORDER BY updated_at
     LIMIT greatest(0, :per_minute - (
         SELECT count(*) FROM task
         WHERE lane = 'purge' AND (ended_at IS NULL OR ended_at > now() - interval '1 minute')))
-    ON CONFLICT DO NOTHING""")
+    ON CONFLICT DO NOTHING""")  # noqa: S608 - but for the ledger's words all of it is here
 # Should the preview come back, its events must not name objects that are gone.
 _PURGED: Final = text("""
     UPDATE preview_file SET purged_at = now(), files = '[]' WHERE id = :id AND deleted_at IS NOT NULL""")

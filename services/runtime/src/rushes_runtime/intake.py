@@ -130,8 +130,10 @@ class Intake:
             while not stop.is_set():
                 try:
                     await self._follow(stop)
-                except (KafkaError, TopicsAbsentError) as error:
-                    await self._wait(str(error) if isinstance(error, TopicsAbsentError) else repr(error), stop)
+                except TopicsAbsentError as error:
+                    await self._wait(str(error), stop)
+                except KafkaError as error:
+                    await self._wait(repr(error), stop)
                 except asyncio.CancelledError:
                     current = asyncio.current_task()
                     if current is None or current.cancelling():

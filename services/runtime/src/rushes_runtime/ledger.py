@@ -137,7 +137,7 @@ STILL_EXPIRED: Final = text("""
 HELD: Final = "SELECT 1 FROM task WHERE id = :id AND fence = :fence AND state = 'running'"
 
 # Where a payload keeps the W3C trace context of its event.
-TRACEPARENT: Final = "traceparent"
+_TRACEPARENT: Final = "traceparent"
 
 ShareInLane: TypeAlias = tuple[str, str]
 
@@ -149,6 +149,7 @@ class NewTask:
     Attributes:
         share: whose work it is. Shares take turns within a lane; those who have none are one.
         batched: it waits for a batch (batches.py) before it waits for a slot.
+        traceparent: the W3C trace context of the event that asks for it.
     """
 
     subject: str
@@ -157,6 +158,7 @@ class NewTask:
     payload: Mapping[str, Any]
     share: str = ""
     batched: bool = False
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Task:
     @property
     def traceparent(self) -> str | None:
         """The trace of the event that asked for it last, if it had one."""
-        trace: str | None = self.payload.get(TRACEPARENT)
+        trace: str | None = self.payload.get(_TRACEPARENT)
         return trace
 
     @property
@@ -231,7 +233,7 @@ async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict
             "lane": task.lane,
             "share": task.share,
             "rank": task.rank,
-            "payload": task.payload,
+            "payload": {**task.payload, _TRACEPARENT: task.traceparent} if task.traceparent else task.payload,
             "batched": task.batched,
         }
         for task in sorted(tasks, key=lambda task: task.subject)
@@ -384,6 +386,21 @@ async def waiting(connection: AsyncConnection, subject: str) -> UUID | None:
     result = await connection.execute(WAITING, {"subject": subject})
     id_: UUID | None = result.scalar_one_or_none()
     return id_
+
+
+def without_task(subject: str) -> str:
+    """The condition, in SQL, that a subject has no task that waits or runs.
+
+    Each is looked for in the indexes of these by itself: as NOT EXISTS that could become a join that reads all of both.
+
+    Args:
+        subject: an expression of the statement around it.
+    """
+    queued, running = (
+        f"(SELECT true FROM task WHERE subject = {subject} AND state = '{state}') IS NULL"  # noqa: S608 - of our own words
+        for state in ("queued", "running")
+    )
+    return f"{queued} AND {running}"
 
 
 async def clock(connection: AsyncConnection) -> datetime:

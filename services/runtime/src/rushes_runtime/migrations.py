@@ -36,6 +36,10 @@ def _config(scripts: Path, schema: str) -> Config:
     return config
 
 
+def _history(scripts: Path, schema: str) -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(scripts, schema))
+
+
 async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str | None, str]:
     """Bring a service's schema to the newest revision, and bind it to an instance.
 
@@ -84,7 +88,7 @@ def current_revision(connection: Connection, schema: str) -> str | None:
 
 def newest_revision(scripts: Path, schema: str) -> str:
     """The newest revision of a service's history."""
-    head = ScriptDirectory.from_config(_config(scripts, schema)).get_current_head()
+    head = _history(scripts, schema).get_current_head()
     assert head, f"no migrations in {scripts}"
     return head
 
@@ -94,7 +98,7 @@ def oldest_that_runs(scripts: Path, schema: str) -> str:
 
     A migration adds; versions from before it go on. One that does not says `breaks_older = True`.
     """
-    history = list(ScriptDirectory.from_config(_config(scripts, schema)).walk_revisions())  # newest first
+    history = list(_history(scripts, schema).walk_revisions())  # newest first
     for script in history:
         if getattr(script.module, "breaks_older", False):
             return script.revision
@@ -148,8 +152,7 @@ async def await_schema(
 
 
 def _known(scripts: Path, schema: str) -> set[str]:
-    history = ScriptDirectory.from_config(_config(scripts, schema))
-    return {each.revision for each in history.walk_revisions()}
+    return {each.revision for each in _history(scripts, schema).walk_revisions()}
 
 
 async def _check_runs(connection: AsyncConnection, scripts: Path, schema: str, revision: str) -> None:

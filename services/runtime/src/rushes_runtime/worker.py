@@ -22,7 +22,7 @@ from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
-from rushes_runtime.ledger import TRACEPARENT, Task
+from rushes_runtime.ledger import Task
 from rushes_runtime.usage import USAGE, Usage
 from rushes_runtime.waiting import Hint
 
@@ -209,7 +209,9 @@ class Worker(Generic[Result]):
         task = attempt.task
         scratch = self._scratch / f"{task.id}-{task.fence}"
         USAGE.set(attempt.usage)
-        known = {"subject": task.subject, "attempt": task.attempt, "fence": task.fence, **_trace(task)}
+        known = {"subject": task.subject, "attempt": task.attempt, "fence": task.fence}
+        if task.traceparent:
+            known["traceparent"] = task.traceparent
         with structlog.contextvars.bound_contextvars(**known):
             try:
                 log.info("attempt_started", lane=task.lane)
@@ -401,7 +403,3 @@ class Worker(Generic[Result]):
             log.warning("not_handed_back", subject=task.subject, error=repr(error)[:500])
         else:
             log.info("handed_back", subject=task.subject, held=requeued.held)
-
-
-def _trace(task: Task) -> dict[str, str]:
-    return {TRACEPARENT: task.traceparent} if task.traceparent else {}

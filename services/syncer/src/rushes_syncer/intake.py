@@ -45,7 +45,7 @@ class StatusIntake:
         await ledger.enqueue(
             connection,
             [
-                NewTask(row.subject, "copy", now, _payload(traces.get((row.preview_file_id, row.version))))
+                NewTask(row.subject, "copy", now, {}, traceparent=traces.get((row.preview_file_id, row.version)))
                 for row in rows
                 if row.decision is Decision.COPY and row.preview_file_id in written
             ],
@@ -70,7 +70,3 @@ class StatusIntake:
 
 def _place(event: Event) -> tuple[UUID, int]:
     return event.preview_file_id, event.version if isinstance(event, StatusChanged) else 0
-
-
-def _payload(traceparent: str | None) -> dict[str, str]:
-    return {ledger.TRACEPARENT: traceparent} if traceparent else {}

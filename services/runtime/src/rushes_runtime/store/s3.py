@@ -160,8 +160,8 @@ class S3Store:
         self, where: dict[str, Any], path: Path, content_type: str, headers: dict[str, Any], moved: Moved
     ) -> str:
         body = await asyncio.to_thread(path.read_bytes)
-        headers["ContentMD5"] = await asyncio.to_thread(_md5, body)
-        answer = await self._client.put_object(**where, Body=body, ContentType=content_type, **headers)
+        md5 = await asyncio.to_thread(_md5, body)
+        answer = await self._client.put_object(**where, Body=body, ContentType=content_type, ContentMD5=md5, **headers)
         moved(len(body))
         return _bare(answer["ETag"])
 
