@@ -169,6 +169,15 @@ class World:
                 )
         return [envelope.event_id for envelope in envelopes]
 
+    async def upload_all(self, count: int, movie: Path) -> list[PreviewUploaded]:
+        """Store a movie for each of so many previews, and publish their uploads; the events."""
+        events = [upload() for _ in range(count)]
+        async with self.store() as store:
+            for event in events:
+                await put_source(store, event.preview_file_id, movie)
+        await self.send(*events)
+        return events
+
     async def records(self, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
         """All committed records of a topic, by partition and offset."""
         consumer = AIOKafkaConsumer(

@@ -26,7 +26,7 @@ from rushes_runtime.store import LocalStore
 from rushes_schemas import Priority, RenormalizeRequested
 
 from tests.movies import ffmpeg
-from tests.world import World, eventually, put_source, upload
+from tests.world import World, eventually
 
 RELEASED = Path(__file__).parent / "released"
 SERVICES = ("rushes-normalizer", "rushes-syncer")
@@ -51,12 +51,7 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def _upload(world: World, count: int, movie: Path) -> list[UUID]:
-    events = [upload() for _ in range(count)]
-    async with world.store() as store:
-        for event in events:
-            await put_source(store, event.preview_file_id, movie)
-    await world.send(*events)
-    return [event.preview_file_id for event in events]
+    return [event.preview_file_id for event in await world.upload_all(count, movie)]
 
 
 async def _ready(database: Database, ids: Sequence[UUID], version: int = 2) -> None:

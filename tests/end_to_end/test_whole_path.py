@@ -20,7 +20,7 @@ from rushes_runtime.store import LocalStore
 from rushes_schemas import PreviewUploaded
 
 from tests.movies import ffmpeg
-from tests.world import World, eventually, free_port, put_source, upload
+from tests.world import World, eventually, free_port
 
 
 @pytest.fixture(scope="session")
@@ -44,15 +44,6 @@ async def _set_up(world: World) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def _upload_all(world: World, count: int, movie: Path) -> list[PreviewUploaded]:
-    events = [upload() for _ in range(count)]
-    async with world.store() as store:
-        for event in events:
-            await put_source(store, event.preview_file_id, movie)
-    await world.send(*events)
-    return events
-
-
 async def _all_ready(database: Database, events: Sequence[PreviewUploaded]) -> None:
     ids = [event.preview_file_id for event in events]
     await eventually(
@@ -74,7 +65,7 @@ async def test_an_upload_is_verified_announced_and_copied(world: World, movie: P
     async with _set_up(world) as database:
         world.process("rushes-normalizer", "run", log="normalizer")
         world.process("rushes-syncer", "run", log="syncer")
-        (event,) = await _upload_all(world, 1, movie)
+        (event,) = await world.upload_all(1, movie)
         await _all_ready(database, [event])
         await _one_of_each_transition(world, event.preview_file_id)
         site = LocalStore(world.folder / "lyon")
@@ -92,7 +83,7 @@ async def test_an_upload_is_verified_announced_and_copied(world: World, movie: P
 async def test_services_stop_on_sigterm_with_code_0_and_log_json(world: World, movie: Path) -> None:
     async with _set_up(world) as database:
         services = [world.process(name, "run", log=name) for name in ("rushes-normalizer", "rushes-syncer")]
-        await _all_ready(database, await _upload_all(world, 1, movie))
+        await _all_ready(database, await world.upload_all(1, movie))
         for service in services:
             os.kill(service.pid, signal.SIGTERM)
         codes = [await asyncio.to_thread(service.wait) for service in services]
@@ -108,7 +99,7 @@ async def test_the_job_of_a_killed_worker_is_done_by_another_and_its_ffmpeg_is_g
     async with _set_up(slow) as database:
         slow.process("rushes-normalizer", "run", "--roles", "intake,relay,janitor", log="control")
         doomed = slow.process("rushes-normalizer", "run", "--roles", "worker", log="doomed")
-        events = await _upload_all(slow, 1, movie)
+        events = await slow.upload_all(1, movie)
         await eventually(lambda: database.fetch("SELECT 1 FROM task WHERE progress->>'stage' = 'encoding'"))
         children = await _children(doomed.pid)
         assert children
@@ -142,10 +133,10 @@ async def test_two_normalizers_in_one_group_share_the_work_and_lose_nothing(worl
     async with _set_up(world) as database:
         first = world.process("rushes-normalizer", "run", log="first")
         world.process("rushes-normalizer", "run", log="second")
-        events = await _upload_all(world, 4, movie)
+        events = await world.upload_all(4, movie)
         await eventually(lambda: database.fetch("SELECT 1 FROM preview_file"), lambda rows: len(rows) == 4)
         os.kill(first.pid, signal.SIGTERM)
-        more = await _upload_all(world, 4, movie)
+        more = await world.upload_all(4, movie)
         await _all_ready(database, [*events, *more])
         for event in (*events, *more):
             await _one_of_each_transition(world, event.preview_file_id)
@@ -156,12 +147,12 @@ async def test_a_broker_that_restarts_in_mid_flow_loses_nothing(world: World, mo
     async with _set_up(world) as database:
         world.process("rushes-normalizer", "run", log="normalizer")
         world.process("rushes-syncer", "run", log="syncer")
-        before = await _upload_all(world, 3, movie)
+        before = await world.upload_all(3, movie)
         await eventually(lambda: database.fetch("SELECT 1 FROM preview_file"), lambda rows: len(rows) == 3)
         await asyncio.to_thread(world.broker.stop)
         await _all_ready(database, before)  # encoding needs no broker
         await asyncio.to_thread(world.broker.start)
-        after = await _upload_all(world, 2, movie)
+        after = await world.upload_all(2, movie)
         await _all_ready(database, after)
         for event in (*before, *after):
             await _one_of_each_transition(world, event.preview_file_id)
