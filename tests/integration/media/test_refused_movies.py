@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rushes_normalizer.media.child import Child
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.make import Stage, make_movie
@@ -209,6 +211,20 @@ async def test_a_cancelled_encode_leaves_no_process(tmp_path: Path) -> None:
     assert not [child for child in children if child.is_running()]
     after = [child for child in psutil.Process().children() if child not in before]
     assert not [child for child in after if child.status() == psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 4])
+async def test_a_child_cancelled_while_it_starts_leaves_no_pipe_open(tmp_path: Path, turns: int) -> None:
+    starting = asyncio.create_task(
+        Child.start(["/bin/sleep", "60"], descriptors=(), cwd=tmp_path, env={}, line_limit=1024)
+    )
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    del starting
+    gc.collect()  # pytest fails a test that leaves a file for the collector to close
 
 
 _WORKER = """

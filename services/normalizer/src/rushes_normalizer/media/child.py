@@ -67,6 +67,7 @@ class Child:
         except BaseException:  # nobody would know of it
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
+            process.stderr.close()  # if stdout's turn was cancelled, nothing else holds it
             raise
         return child
 
