@@ -20,13 +20,23 @@ _QUEUE: Final = Row(
             "Jobs that wait and run",
             "By lane.",
             "short",
-            (Query('max by (state, lane) (rushes_tasks{HERE,component="control"})', "{{lane}} {{state}}"),),
+            (
+                Query(
+                    'max by (state, lane, queue) (rushes_tasks{HERE,component="control"})',
+                    "{{lane}} {{queue}} {{state}}",
+                ),
+            ),
         ),
         Panel(
             "Longest wait now",
             "Of the jobs that could be claimed, by lane. Uploads overtake the others.",
             "s",
-            (Query('max by (lane) (rushes_oldest_queued_seconds{HERE,component="control"})', "{{lane}}"),),
+            (
+                Query(
+                    'max by (lane, queue) (rushes_oldest_queued_seconds{HERE,component="control"})',
+                    "{{lane}} {{queue}}",
+                ),
+            ),
         ),
         Panel(
             "Wait for a slot",

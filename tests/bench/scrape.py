@@ -45,7 +45,7 @@ async def measure(database: Database, scrapes: int) -> dict[str, Any]:
     began = time.monotonic()
     await figures.sample()
     counted = time.monotonic() - began
-    queued = [REGISTRY.get_sample_value("rushes_tasks", {"state": "queued", "lane": "bulk"})]
+    queued = [REGISTRY.get_sample_value("rushes_tasks", {"state": "queued", "lane": "bulk", "queue": "ordinary"})]
     began = time.monotonic()
     await figures.sample()
     round_ = time.monotonic() - began

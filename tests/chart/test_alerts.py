@@ -55,12 +55,16 @@ STORIES = {
     "ReadyLatencyBurn": Story(_uploads("0+2x60 120x69 120+2x100", "0+2x260"), 110, (50, 75, 220)),
     "ReadyLatencyBurn few": Story(_uploads("0x200", "0x60 0+1x5 5x100"), None, (62, 70, 100)),
     "QueueOldest": Story(
-        {f'rushes_oldest_queued_seconds{{{CONTROL},lane="upload"}}': "0x9 1000x15 0x20"}, 20, (9, 14, 30)
+        {f'rushes_oldest_queued_seconds{{{CONTROL},lane="upload",queue="ordinary"}}': "0x9 1000x15 0x20"},
+        20,
+        (9, 14, 30),
     ),
-    "QueueOldest bulk": Story({f'rushes_oldest_queued_seconds{{{CONTROL},lane="bulk"}}': "90000x40"}, None, (30,)),
+    "QueueOldest bulk": Story(
+        {f'rushes_oldest_queued_seconds{{{CONTROL},lane="bulk",queue="ordinary"}}': "90000x40"}, None, (30,)
+    ),
     "NoWorkers": Story(
         {
-            f'rushes_tasks{{{CONTROL},state="queued",lane="upload"}}': "7x60",
+            f'rushes_tasks{{{CONTROL},state="queued",lane="upload",queue="ordinary"}}': "7x60",
             f"rushes_slots{{{WORKER}}}": "2x9 _x25 2x30",
         },
         33,

@@ -53,6 +53,9 @@ CONTRADICTIONS: dict[str, tuple[Values, str]] = {
     "no site": ({"syncer": {"enabled": True}}, "syncer.sites names no site"),
     "sites without a syncer": ({"syncer": {"sites": {"lyon": {}}}}, "syncer.enabled is false"),
     "a site without processes": (site(replicas=0), "syncer.sites.lyon.replicas is 0"),
+    "a pool for what is not said": (pool(takes="ordinary"), "neither LARGE_FROM_BYTES nor LARGE_FROM_PIXELS"),
+    "large jobs for nobody": (pool(takes="ordinary"), "no pool takes large jobs"),
+    "ordinary jobs for nobody": (pool(takes="large"), "no pool takes ordinary jobs"),
     "no control roles": ({"normalizer": {"control": {"replicas": 0}}}, "normalizer.control.replicas is 0"),
     "a budget that blocks drains": (
         pool(disruptionBudget={"maxUnavailable": 0}),

@@ -148,8 +148,8 @@ async def test_the_preview_of_helm_test_becomes_ready_by_control_roles_and_a_wor
 
 
 INSERT = text("""
-    INSERT INTO task (subject, lane, rank, state, payload, batched, deferred, available_at)
-    VALUES (gen_random_uuid()::text, 'upload', now(), :state, '{}', :batched, :deferred,
+    INSERT INTO task (subject, lane, rank, state, payload, batched, large, deferred, available_at)
+    VALUES (gen_random_uuid()::text, 'upload', now(), :state, '{}', :batched, :large, :deferred,
             now() + make_interval(secs => :wait))""")
 # Jobs by state, whether a batch looks for them, and seconds until their time comes; what KEDA makes of them.
 QUEUES: dict[str, tuple[list[tuple[str, bool, int]], int]] = {
@@ -161,6 +161,26 @@ QUEUES: dict[str, tuple[list[tuple[str, bool, int]], int]] = {
 }
 
 
+def _job(state: str, *, batched: bool = False, large: bool = False, wait: int = 0) -> dict[str, Any]:
+    return {"state": state, "batched": batched, "large": large, "deferred": wait != 0, "wait": wait}
+
+
+@pytest.mark.any_broker
+async def test_kedas_query_of_each_pool_counts_the_jobs_that_it_takes(world: World) -> None:
+    jobs = [_job("queued", large=True), _job("running", large=True), _job("queued", large=True), _job("queued")]
+    scaled = [each for each in rendered("4.3", "pools") if each["kind"] == "ScaledObject"]
+    counted = {}
+    async with world.normalizer_database() as database:
+        async with database.begin() as connection:
+            for job in [*jobs, _job("queued", batched=True)]:
+                await connection.execute(INSERT, job)
+        for each in scaled:
+            ((counted[each["metadata"]["name"]],),) = await database.fetch(
+                each["spec"]["triggers"][0]["metadata"]["query"]
+            )
+    assert counted == {"rushes-worker-large": 3, "rushes-worker-ordinary": 2}  # one of them for what is batched
+
+
 @pytest.mark.any_broker
 @pytest.mark.parametrize("name", QUEUES)
 async def test_kedas_query_counts_the_slots_that_could_be_used_now(world: World, name: str) -> None:
@@ -169,7 +189,6 @@ async def test_kedas_query_counts_the_slots_that_could_be_used_now(world: World,
     async with world.normalizer_database() as database:
         async with database.begin() as connection:
             for state, batched, wait in jobs:
-                job = {"state": state, "batched": batched, "deferred": wait != 0, "wait": wait}
-                await connection.execute(INSERT, job)
+                await connection.execute(INSERT, _job(state, batched=batched, wait=wait))
         ((counted,),) = await database.fetch(query)
     assert counted == expected

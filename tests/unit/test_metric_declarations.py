@@ -16,6 +16,7 @@ LABELS = {
     "group",
     "kind",
     "lane",
+    "queue",
     "mechanism",
     "operation",
     "outcome",

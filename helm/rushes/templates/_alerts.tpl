@@ -31,15 +31,15 @@ ReadyLatencyBurn:
     At this rate the service level is missed: 95 % of uploads ready in 10 minutes, 99 % in 60.
 QueueOldest:
   expr: |-
-    max by (lane) (rushes_oldest_queued_seconds{ {{- $control -}} ,lane="upload"})
+    max by (lane, queue) (rushes_oldest_queued_seconds{ {{- $control -}} ,lane="upload"})
       > {{ include "rushes.text" $rules.QueueOldest.threshold }}
   summary: >-
-    An upload has waited {{ `{{ $value | humanizeDuration }}` }} for a slot
+    An upload in the queue {{ `{{ $labels.queue }}` }} has waited {{ `{{ $value | humanizeDuration }}` }} for a slot
   description: >-
-    There are too few slots, or they do not get on.
+    There are too few slots for it, or they do not get on.
 NoWorkers:
   expr: |-
-    sum(max by (lane) (rushes_tasks{ {{- $control -}} ,state="queued"})) > {{ include "rushes.text" $rules.NoWorkers.threshold }}
+    sum(max by (lane, queue) (rushes_tasks{ {{- $control -}} ,state="queued"})) > {{ include "rushes.text" $rules.NoWorkers.threshold }}
       unless sum(rushes_slots{ {{- $here -}} ,component="worker"}) > 0
   summary: >-
     {{ `{{ printf "%.0f" $value }}` }} jobs wait, and no worker is there

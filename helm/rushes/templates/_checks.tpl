@@ -18,12 +18,25 @@
 {{- $args := dict "name" "normalizer.control" "v" $v.normalizer.control -}}
 {{- $said = concat $said (include "rushes.drainContradictions" $args | fromJson).sentences -}}
 
+{{- $takers := dict "ordinary" list "large" list -}}
 {{- range $name, $pool := include "rushes.pools" . | fromJson -}}
+{{- range ternary (list "ordinary" "large") (list $pool.takes) (eq $pool.takes "all") -}}
+{{- $_ := set $takers . (append (get $takers .) $name) -}}
+{{- end -}}
+{{- if and (ne $pool.takes "all") (not $v.normalizer.settings.LARGE_FROM_BYTES) (not $v.normalizer.settings.LARGE_FROM_PIXELS) -}}
+{{- $said = append $said (printf "normalizer.pools.%s.takes is %s, but neither LARGE_FROM_BYTES nor LARGE_FROM_PIXELS in normalizer.settings says what is large." $name $pool.takes) -}}
+{{- end -}}
 {{- $path := printf "normalizer.pools.%s" $name -}}
 {{- $args := dict "name" $path "v" $pool "largest" $v.normalizer.largestSource "largestPath" "normalizer.largestSource" "drain" $drain -}}
 {{- $said = concat $said (include "rushes.drainContradictions" $args | fromJson).sentences -}}
 {{- $said = concat $said (include "rushes.jobContradictions" $args | fromJson).sentences -}}
 {{- $said = concat $said (include "rushes.scalingContradictions" $args | fromJson).sentences -}}
+{{- end -}}
+
+{{- range $kind, $other := dict "ordinary" "large" "large" "ordinary" -}}
+{{- if and (get $takers $other) (not (get $takers $kind)) -}}
+{{- $said = append $said (printf "normalizer.pools: no pool takes %s jobs, and they would wait for ever. Let one take them, or all." $kind) -}}
+{{- end -}}
 {{- end -}}
 
 {{- range $name, $site := include "rushes.sites" . | fromJson -}}

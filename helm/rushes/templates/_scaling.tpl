@@ -51,18 +51,21 @@ spec:
   triggers:
     {{- if eq $scaling.keda.trigger "postgresql" }}
     # Jobs that run, and those whose time has come, as far as there are pods for them. What is looked for in batches
-    # takes no slot: any number of it needs one worker.
+    # takes no slot: any number of it needs one worker, which is not one for large sources alone.
     {{- $enough := mul (int64 $scaling.maxReplicas) $jobs }}
+    {{- $mine := get (dict "all" "NOT batched" "ordinary" "NOT batched AND NOT large" "large" "NOT batched AND large") .v.takes }}
     - type: postgresql
       metricType: AverageValue
       metadata:
         query: >-
           SELECT count(*) FROM (
-          (SELECT 1 FROM normalizer.task WHERE state = 'running' AND NOT batched LIMIT {{ $enough }})
+          (SELECT 1 FROM normalizer.task WHERE state = 'running' AND {{ $mine }} LIMIT {{ $enough }})
           UNION ALL
-          (SELECT 1 FROM normalizer.task WHERE state = 'queued' AND NOT batched AND available_at <= now() LIMIT {{ $enough }})
+          (SELECT 1 FROM normalizer.task WHERE state = 'queued' AND {{ $mine }} AND available_at <= now() LIMIT {{ $enough }})
+          {{- if ne .v.takes "large" }}
           UNION ALL
           (SELECT 1 FROM normalizer.task WHERE state IN ('queued', 'running') AND batched AND available_at <= now() LIMIT 1)
+          {{- end }}
           ) AS work
         targetQueryValue: {{ $jobs | toString | quote }}
       authenticationRef:
@@ -72,9 +75,12 @@ spec:
       metricType: AverageValue
       metadata:
         serverAddress: {{ $scaling.keda.prometheusAddress | quote }}
+        {{- $tasks := printf `max by (state, lane, queue) (rushes_tasks{namespace="%s",component="control",queue` $root.Release.Namespace }}
         query: >-
-          sum(max by (state, lane) (rushes_tasks{namespace="{{ $root.Release.Namespace }}",component="control"}))
-          or vector(0)
+          (sum({{ $tasks }}=~"{{ get (dict "all" "ordinary|large") .v.takes | default .v.takes }}"})) or vector(0))
+          {{- if ne .v.takes "large" }}
+          + (clamp_max(sum({{ $tasks }}="batched"})), 1) or vector(0))
+          {{- end }}
         threshold: {{ $jobs | toString | quote }}
     {{- end }}
 {{- if eq $scaling.keda.trigger "postgresql" }}

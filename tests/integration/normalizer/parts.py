@@ -63,6 +63,7 @@ class Parts:
             circuits=make_circuits(self.settings, [NeededStore("main", self.store)]),
             confirm_absence_after=self.settings.missing_confirm_after,
             ended=Hint(),
+            takes=self.settings.takes,
         )
 
     def looker(self, name: str = "looker") -> SourceLooker:

@@ -51,8 +51,8 @@ async def test_what_the_database_knows_is_shown_while_this_process_leads(world: 
         await parts.database.fetch("UPDATE outbox SET created_at = now() - interval '30 seconds' RETURNING id")
         await parts.database.fetch("UPDATE preview_file SET updated_at = now() - interval '60 seconds' RETURNING id")
         await figures.sample()
-        assert shown("rushes_tasks", state="queued", lane="upload") == 1
-        assert shown("rushes_oldest_queued_seconds", lane="upload") == pytest.approx(90, abs=10)
+        assert shown("rushes_tasks", state="queued", lane="upload", queue="ordinary") == 1
+        assert shown("rushes_oldest_queued_seconds", lane="upload", queue="ordinary") == pytest.approx(90, abs=10)
         assert shown("rushes_outbox_pending") == 1
         assert shown("rushes_outbox_oldest_seconds") == pytest.approx(30, abs=10)
         assert shown("rushes_previews", status="processing") == 1
@@ -62,10 +62,10 @@ async def test_what_the_database_knows_is_shown_while_this_process_leads(world: 
         await parts.database.fetch("DELETE FROM task RETURNING id")
         figures._count_from = 0.0
         await figures.sample()
-        assert shown("rushes_tasks", state="queued", lane="upload") == 0
+        assert shown("rushes_tasks", state="queued", lane="upload", queue="ordinary") == 0
 
         figures.forget()
-        assert shown("rushes_tasks", state="queued", lane="upload") is None
+        assert shown("rushes_tasks", state="queued", lane="upload", queue="ordinary") is None
         assert shown("rushes_previews", status="processing") is None
         assert shown("rushes_outbox_oldest_seconds") == shown("rushes_outbox_pending") == 0
 
@@ -76,11 +76,14 @@ async def test_a_janitor_that_stands_by_shows_nothing(world: World) -> None:
         await parts.database.fetch(
             "INSERT INTO role_lease VALUES ('janitor', 'another', now() + interval '1 hour') RETURNING role"
         )
-        metrics.TASKS.labels("queued", "upload").set(7)  # as it was when this process led
+        metrics.TASKS.labels("queued", "upload", "ordinary").set(7)  # as it was when this process led
         janitor = parts.janitor()
-        janitor._figures._shown.add((metrics.TASKS, ("queued", "upload")))
+        janitor._figures._shown.add((metrics.TASKS, ("queued", "upload", "ordinary")))
         async with playing(janitor):
-            await eventually(lambda: _value("rushes_tasks", state="queued", lane="upload"), lambda value: value is None)
+            await eventually(
+                lambda: _value("rushes_tasks", state="queued", lane="upload", queue="ordinary"),
+                lambda value: value is None,
+            )
 
 
 async def _value(name: str, **labels: str) -> float | None:
@@ -105,11 +108,11 @@ async def test_a_long_queue_is_counted_so_seldom_that_it_takes_no_time(world: Wo
         began = time.monotonic()
         await figures.sample()
         counted = time.monotonic() - began
-        assert shown("rushes_tasks", state="queued", lane="bulk") == 16_000
-        metrics.TASKS.labels("queued", "bulk").set(7)
+        assert shown("rushes_tasks", state="queued", lane="bulk", queue="ordinary") == 16_000
+        metrics.TASKS.labels("queued", "bulk", "ordinary").set(7)
         while time.monotonic() - began < 0.5 * counted / SHARE_OF_TIME:
             await figures.sample()
-        assert shown("rushes_tasks", state="queued", lane="bulk") == 7, "counted again too early"
+        assert shown("rushes_tasks", state="queued", lane="bulk", queue="ordinary") == 7, "counted again too early"
 
 
 async def test_a_scrape_asks_no_database(world: World) -> None:

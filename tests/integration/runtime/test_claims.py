@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rushes_runtime import ledger
 from rushes_runtime.database import Database
-from rushes_runtime.ledger import NewTask, Task
+from rushes_runtime.ledger import NewTask, Takes, Task
 from sqlalchemy import TextClause, text
 
 from tests.full_queue import fill_queue, vacuum
@@ -42,9 +42,9 @@ async def _enqueue(database: Database, *subjects: str, later: timedelta = timede
         )
 
 
-async def _claim(database: Database, *, idle: bool = True) -> Task | None:
+async def _claim(database: Database, *, idle: bool = True, takes: Takes = Takes.ALL) -> Task | None:
     async with database.begin() as connection:
-        return await ledger.claim(connection, "worker", LEASE, idle=idle)
+        return await ledger.claim(connection, "worker", LEASE, idle=idle, takes=takes)
 
 
 async def _claimed(database: Database, *, idle: bool = True) -> Task:
@@ -102,6 +102,37 @@ async def test_what_a_worker_of_the_version_before_writes_is_claimed_in_its_time
     assert (await _claimed(database)).subject == "taken by the old one"
     assert await _claim(database) is None
     assert await eventually(lambda: _claim(database))
+
+
+async def test_each_worker_takes_the_jobs_of_its_size_in_their_turn(database: Database) -> None:
+    await _enqueue(database, *(f"subject-{number}" for number in range(5)))
+    await database.fetch("UPDATE task SET large = true WHERE subject IN ('subject-0', 'subject-3') RETURNING 1")
+    claimed = [await _claim(database, takes=takes) for takes in (Takes.ORDINARY, Takes.LARGE, Takes.ALL, Takes.LARGE)]
+    assert [task and task.subject for task in claimed] == ["subject-1", "subject-0", "subject-2", "subject-3"]
+    assert await _claim(database, takes=Takes.LARGE) is None
+
+
+async def test_a_lost_job_that_is_for_others_keeps_no_worker_waiting(database: Database) -> None:
+    await _enqueue(database, "lost", "second")
+    await _requeue(database, await _claimed(database), losses=1)
+    await database.fetch("UPDATE task SET large = true WHERE subject = 'lost' RETURNING 1")
+    second = await _claim(database, idle=False, takes=Takes.ORDINARY)
+    assert second
+    assert second.subject == "second"
+    assert await _claim(database, takes=Takes.ORDINARY) is None
+    lost = await _claim(database, takes=Takes.LARGE)
+    assert lost
+    assert lost.subject == "lost"
+
+
+async def test_a_job_stays_large_whatever_joins_it(database: Database) -> None:
+    await _enqueue(database, "one")
+    task = await _claimed(database)
+    async with database.begin() as connection:
+        await ledger.requeue(connection, task, large=True)
+    await _enqueue(database, "one")
+    assert await _claim(database, takes=Takes.ORDINARY) is None
+    assert await _claim(database, takes=Takes.LARGE)
 
 
 async def test_a_lost_job_is_claimed_in_its_turn_though_every_process_always_has_work(database: Database) -> None:
@@ -198,7 +229,7 @@ async def full(database: Database, request: pytest.FixtureRequest) -> Database:
 
 
 async def test_a_claim_from_a_long_queue_reads_a_few_pages(full: Database) -> None:
-    plan = await _plan(full, ledger.CLAIM, worker="w", lease=LEASE, left_out=["nobody%"])
+    plan = await _plan(full, ledger.CLAIM[Takes.ALL], worker="w", lease=LEASE, left_out=["nobody%"])
     assert _reads_no_more_than(plan, PAGES)
     assert plan["Actual Rows"] == 1
     assert _reads_no_more_than(await _plan(full, ledger.COME_BACK), PAGES)
@@ -209,10 +240,20 @@ async def test_jobs_that_lost_their_worker_slow_no_claim_down(full: Database) ->
         UPDATE task SET losses = 1 WHERE id = ANY(ARRAY(
             SELECT id FROM task WHERE state = 'queued' AND NOT deferred ORDER BY rank OFFSET 100 LIMIT 5000))
         RETURNING 1""")
-    for statement in (ledger.CLAIM, ledger.CLAIM_LOST):
+    for statement in (ledger.CLAIM[Takes.ALL], ledger.CLAIM_LOST[Takes.ALL]):
         plan = await _plan(full, statement, worker="w", lease=LEASE, left_out=["nobody%"])
         assert _reads_no_more_than(plan, PAGES)
         assert plan["Actual Rows"] == 1
+
+
+@pytest.mark.parametrize("takes", [Takes.ORDINARY, Takes.LARGE])
+async def test_jobs_of_the_other_size_slow_no_claim_down(full: Database, takes: Takes) -> None:
+    head = "rank < (SELECT rank FROM task WHERE state = 'queued' AND NOT deferred ORDER BY rank OFFSET 5000 LIMIT 1)"
+    await full.fetch(f"UPDATE task SET large = ({head}) = {takes is Takes.ORDINARY} RETURNING 1")
+    await vacuum(full)
+    plan = await _plan(full, ledger.CLAIM[takes], worker="w", lease=LEASE, left_out=["nobody%"])
+    assert _reads_no_more_than(plan, PAGES)
+    assert plan["Actual Rows"] == 1
 
 
 async def test_the_last_rank_of_a_project_is_found_in_a_long_queue_by_a_few_pages(full: Database) -> None:

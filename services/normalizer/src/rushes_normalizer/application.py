@@ -86,6 +86,7 @@ async def run(settings: NormalizerSettings, roles: frozenset[str]) -> int:
             workshop=workshop,
             make_intakes=make_intakes,
             confirm_absence_after=settings.missing_confirm_after,
+            takes=settings.takes,
             beside_worker=make_looker,
             routes=[attention_route(database)] if settings.operations_attention else [],
         )

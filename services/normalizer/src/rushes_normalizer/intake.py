@@ -52,6 +52,7 @@ class UploadIntake:
             Lane.BULK: timedelta(seconds=settings.bulk_offset),
         }
         self._fairness = settings.fairness()
+        self._large_from = settings.large_from()
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
         """Write what follows from a batch of new events."""
@@ -113,6 +114,7 @@ class UploadIntake:
             {"encoding": encoding},
             share=str(folded.row.project_id or ""),
             batched=folded.lane is Lane.BULK,
+            large=self._large_from.has_bytes(folded.row.source.bytes),
             traceparent=_trace(folded, traces),
         )
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from rushes_runtime.fairness import Fairness
+from rushes_runtime.ledger import Takes
 from rushes_runtime.settings import DatabaseClientSettings, RuntimeSettings, Seconds
 from rushes_schemas.encoding import Bitrate, Rate, X264Preset
 
@@ -15,6 +16,7 @@ from rushes_normalizer.absences import FloodLimits
 from rushes_normalizer.kinds import UploadKind, kind_of
 from rushes_normalizer.media.defaults import EncodingDefaults
 from rushes_normalizer.media.limits import Limits
+from rushes_normalizer.sizing import LargeFrom, SizeCheck
 
 Extensions = Annotated[str, Field(pattern=r"^[a-z0-9]{1,6}(,[a-z0-9]{1,6})*$")]
 
@@ -91,6 +93,18 @@ class NormalizerSettings(RuntimeSettings, AbsenceSettings):
     ffmpeg_memory: Annotated[int, Field(ge=268_435_456)] = Field(
         8_589_934_592, description="Bytes of address space of one ffmpeg, or of one child that draws pictures."
     )
+    takes: Takes = Field(
+        Takes.ALL,
+        description="Jobs that a worker takes: `all`, those on `large` sources, or the `ordinary` ones. Jobs on large "
+        "sources that no worker takes wait.",
+    )
+    large_from_bytes: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Bytes from which on a source is large; default: none is, however many it has."
+    )
+    large_from_pixels: Annotated[int, Field(ge=4)] | None = Field(
+        None,
+        description="Pixels from which on a movie's frame makes its source large (7000000 for 4K); default: none does.",
+    )
     missing_confirm_after: Seconds = Field(60, description="Seconds between the two looks that prove a source missing.")
     keep_playable: bool = Field(
         False, description="A failed renormalization leaves a preview ready if all its outputs still exist."
@@ -138,6 +152,21 @@ class NormalizerSettings(RuntimeSettings, AbsenceSettings):
             vbv_bufsize_factor=self.vbv_bufsize_factor,
             preset=self.preset,
         )
+
+    @model_validator(mode="after")
+    def _sizes_are_told_apart(self) -> NormalizerSettings:
+        if self.takes is not Takes.ALL and self.large_from_bytes is None and self.large_from_pixels is None:
+            msg = f"TAKES is {self.takes.value}, but neither LARGE_FROM_BYTES nor LARGE_FROM_PIXELS says what is large"
+            raise ValueError(msg)
+        return self
+
+    def large_from(self) -> LargeFrom:
+        """From what on a source is large."""
+        return LargeFrom(self.large_from_bytes, self.large_from_pixels)
+
+    def size_check(self) -> SizeCheck:
+        """What a worker does not begin."""
+        return SizeCheck(self.takes, self.large_from())
 
     def fairness(self) -> Fairness:
         """How projects take turns; a job that stands back for others still comes before the next lane's."""

@@ -76,6 +76,7 @@ class PreviewWorkshop:
         self._database = database
         self._store = store
         self._tools = tools
+        self._size_check = settings.size_check()
         self._orphans_after = orphans.START
         for kind in UploadKind:  # from the start, so that the first of a kind is seen as one more
             JOBS.labels(kind.value, PreviewStatus.READY.value, "")
@@ -143,6 +144,7 @@ class PreviewWorkshop:
                 FailureCode.LIMITS_EXCEEDED,
                 f"{bucket}/{key} has {stat.bytes} bytes; MAX_SOURCE_BYTES is {self._settings.max_source_bytes}",
             )
+        self._size_check.bytes(stat.bytes)
         free = shutil.disk_usage(scratch).free
         if free < _ROOM_PER_SOURCE_BYTE * stat.bytes:
             raise AttemptFailedError(
@@ -211,6 +213,7 @@ class PreviewWorkshop:
                     limits=limits,
                     progress=report,
                     decode_all=self._settings.verify == "full",
+                    frame_is=self._size_check.frame,
                 )
             case UploadKind.PICTURE:
                 return await make_picture(

@@ -28,11 +28,12 @@ _AT_ONCE: Final = """
             SELECT lease_until FROM task WHERE state = 'running' ORDER BY lease_until LIMIT 1)), 0)) AS lease_overdue"""
 # By the indexes of what waits and of what runs: what has ended is not read.
 _TASKS: Final = """
-    SELECT state, lane, count(*) AS tasks, coalesce(extract(epoch FROM max(waited)), 0) AS oldest
-    FROM (SELECT state, lane, CASE WHEN NOT deferred THEN now() - available_at END AS waited
+    SELECT state, lane, CASE WHEN batched THEN 'batched' WHEN large THEN 'large' ELSE 'ordinary' END AS queue,
+        count(*) AS tasks, coalesce(extract(epoch FROM max(waited)), 0) AS oldest
+    FROM (SELECT state, lane, batched, large, CASE WHEN NOT deferred THEN now() - available_at END AS waited
           FROM task WHERE state = 'queued'
-          UNION ALL SELECT state, lane, NULL FROM task WHERE state = 'running') AS open
-    GROUP BY state, lane"""
+          UNION ALL SELECT state, lane, batched, large, NULL FROM task WHERE state = 'running') AS open
+    GROUP BY state, lane, queue"""
 _OUTBOX: Final = "SELECT count(*) AS pending FROM outbox WHERE sent_at IS NULL"
 
 
@@ -97,8 +98,8 @@ class Figures:
 async def _count(connection: AsyncConnection) -> list[Figure]:
     figures = []
     for row in await connection.execute(text(_TASKS)):
-        figures.append(Figure(metrics.TASKS, row.tasks, (row.state, row.lane)))
+        figures.append(Figure(metrics.TASKS, row.tasks, (row.state, row.lane, row.queue)))
         if row.state == "queued":
-            figures.append(Figure(metrics.OLDEST_QUEUED, float(row.oldest), (row.lane,)))
+            figures.append(Figure(metrics.OLDEST_QUEUED, float(row.oldest), (row.lane, row.queue)))
     pending = (await connection.execute(text(_OUTBOX))).scalar_one()
     return [*figures, Figure(metrics.OUTBOX_PENDING, pending)]

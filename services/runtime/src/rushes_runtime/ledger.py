@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 from rushes_schemas import FailureCode
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,14 +25,15 @@ from rushes_runtime.usage import Usage
 # Joining: at most one task of a subject waits. A new request moves it forward, never back. Whoever asks for a slot gets
 # one.
 ENQUEUE: Final = text("""
-    INSERT INTO task AS waiting (subject, lane, share, rank, payload, batched)
-    SELECT subject, lane, share, rank, payload, batched
+    INSERT INTO task AS waiting (subject, lane, share, rank, payload, batched, large)
+    SELECT subject, lane, share, rank, payload, batched, large
     FROM json_to_recordset(CAST(:tasks AS json))
-        AS new (subject text, lane text, share text, rank timestamptz, payload jsonb, batched boolean)
+        AS new (subject text, lane text, share text, rank timestamptz, payload jsonb, batched boolean, large boolean)
     ON CONFLICT (subject) WHERE state = 'queued' DO UPDATE SET
         lane = CASE WHEN excluded.rank < waiting.rank THEN excluded.lane ELSE waiting.lane END,
         rank = least(waiting.rank, excluded.rank),
         share = excluded.share, payload = excluded.payload, batched = waiting.batched AND excluded.batched,
+        large = waiting.large OR excluded.large,
         available_at = now(), deferred = false, tries = 0, looks = 0
     RETURNING id, subject""")
 
@@ -71,21 +72,41 @@ _CLAIM: Final = """
         lease_until = now() + make_interval(secs => :lease), started_at = now(), progress = NULL
     WHERE id = ({next})
     RETURNING *"""
+
+
+class Takes(StrEnum):
+    """The tasks that a worker takes. Those for large machines are marked when they are enqueued, or handed on."""
+
+    ALL = "all"
+    ORDINARY = "ordinary"
+    LARGE = "large"
+
+
+_OF_SIZE: Final = {Takes.ALL: "", Takes.ORDINARY: " AND NOT large", Takes.LARGE: " AND large"}
+
+
 # When the next one in turn has lost a worker, nothing is claimed: else a process that always has work would never be
 # idle enough for it.
-CLAIM: Final = text(
-    _CLAIM.format(
-        next=f"""
+def _claim_next(size: str) -> TextClause:
+    return text(
+        _CLAIM.format(
+            next=f"""
         SELECT id FROM task AS next
-        WHERE losses = 0 AND {_CAN_BE_CLAIMED}
-          AND rank <= coalesce((SELECT rank FROM task AS next WHERE {_LOST} ORDER BY rank LIMIT 1), 'infinity')
+        WHERE losses = 0 AND {_CAN_BE_CLAIMED}{size}
+          AND rank <= coalesce((SELECT rank FROM task AS next WHERE {_LOST}{size} ORDER BY rank LIMIT 1), 'infinity')
         ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - nothing but this module's own words
+        )
     )
-)
+
+
 # A task that lost a worker before is claimed only by a process that runs nothing else.
-CLAIM_LOST: Final = text(
-    _CLAIM.format(next=f"SELECT id FROM task AS next WHERE {_LOST} ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED")  # noqa: S608
-)
+def _claim_lost(size: str) -> TextClause:
+    lost = f"SELECT id FROM task AS next WHERE {_LOST}{size} ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED"  # noqa: S608
+    return text(_CLAIM.format(next=lost))
+
+
+CLAIM: Final = {takes: _claim_next(size) for takes, size in _OF_SIZE.items()}
+CLAIM_LOST: Final = {takes: _claim_lost(size) for takes, size in _OF_SIZE.items()}
 
 # Renewing: only what this worker still holds under the same fence comes back.
 RENEW: Final = text("""
@@ -119,7 +140,7 @@ END: Final = text(f"""{_HELD_BEFORE}
 REQUEUE: Final = text(f"""{_HELD_BEFORE}
         UPDATE task SET state = 'queued', available_at = now() + make_interval(secs => :wait), deferred = :wait > 0,
             tries = tries + :tries, looks = looks + :looks, losses = losses + :losses, worker = NULL,
-            lease_until = NULL, progress = NULL, batched = false,
+            lease_until = NULL, progress = NULL, batched = false, large = large OR :large,
             failure_code = CAST(:code AS text), failure_message = :message
         FROM held WHERE id = held_id{_AND_TELL}""")  # noqa: S608 - all of it is this module's own
 
@@ -149,6 +170,7 @@ class NewTask:
     Attributes:
         share: whose work it is. Shares take turns within a lane; those who have none are one.
         batched: it waits for a batch (batches.py) before it waits for a slot.
+        large: known to be work for a large machine.
         traceparent: the W3C trace context of the event that asks for it.
     """
 
@@ -158,6 +180,7 @@ class NewTask:
     payload: Mapping[str, Any]
     share: str = ""
     batched: bool = False
+    large: bool = False
     traceparent: str | None = None
 
 
@@ -235,6 +258,7 @@ async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict
             "rank": task.rank,
             "payload": {**task.payload, _TRACEPARENT: task.traceparent} if task.traceparent else task.payload,
             "batched": task.batched,
+            "large": task.large,
         }
         for task in sorted(tasks, key=lambda task: task.subject)
     ]
@@ -243,7 +267,13 @@ async def enqueue(connection: AsyncConnection, tasks: Sequence[NewTask]) -> dict
 
 
 async def claim(
-    connection: AsyncConnection, worker: str, lease: float, *, idle: bool, left_out: Sequence[str] = ()
+    connection: AsyncConnection,
+    worker: str,
+    lease: float,
+    *,
+    idle: bool,
+    takes: Takes = Takes.ALL,
+    left_out: Sequence[str] = (),
 ) -> Task | None:
     """The next task, now this worker's, or None.
 
@@ -255,9 +285,9 @@ async def claim(
     values = {"worker": worker, "lease": float(lease), "left_out": [f"{each}%" for each in left_out]}
     try:
         async with connection.begin_nested():
-            row = (await connection.execute(CLAIM, values)).mappings().one_or_none()
+            row = (await connection.execute(CLAIM[takes], values)).mappings().one_or_none()
             if row is None and idle:
-                row = (await connection.execute(CLAIM_LOST, values)).mappings().one_or_none()
+                row = (await connection.execute(CLAIM_LOST[takes], values)).mappings().one_or_none()
     except IntegrityError:
         return None  # another worker took a task of this subject in the same moment; look again later
     return task_of(row) if row else None
@@ -281,6 +311,7 @@ class Outcome(StrEnum):
     ABSENT_ONCE = "absent once"
     POSTPONED = "postponed"  # a store is down, or a flood of absences: it counts for nothing
     HANDED_BACK = "handed back"
+    HANDED_ON = "handed on"  # it is work for a large machine
     LOST = "lost"
     CANCELLED = "cancelled"
 
@@ -335,6 +366,7 @@ async def requeue(
     tries: int = 0,
     looks: int = 0,
     losses: int = 0,
+    large: bool = False,
     code: FailureCode | None = None,
     message: str | None = None,
     outcome: Outcome | None = None,
@@ -345,6 +377,7 @@ async def requeue(
     If a newer task of the subject waits already, this one ends and that one does the work.
 
     Args:
+        large: it was found to be work for a large machine, and stays so.
         outcome: of the attempt, if what it counts as does not tell.
     """
     outcome = outcome or outcome_of(tries=tries, looks=looks, losses=losses, code=code)
@@ -355,6 +388,7 @@ async def requeue(
         "tries": tries,
         "looks": looks,
         "losses": losses,
+        "large": large,
         "code": code,
         "message": message,
         **_told(outcome, usage),

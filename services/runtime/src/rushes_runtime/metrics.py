@@ -56,11 +56,15 @@ OUTBOX_OLDEST = Gauge(
     "rushes_outbox_oldest_seconds", "Age of the oldest record that is not sent yet. Sampled.", unit="seconds"
 )
 OUTBOX_SENT = Counter("rushes_outbox_sent_total", "Records sent by this process, by topic.", ["topic"])
-TASKS = Gauge("rushes_tasks", "Jobs that wait or run, by state and lane. Sampled.", ["state", "lane"])
+TASKS = Gauge(
+    "rushes_tasks",
+    "Jobs that wait or run, by state, lane and queue: `ordinary` or `large`, for slots, and `batched`. Sampled.",
+    ["state", "lane", "queue"],
+)
 OLDEST_QUEUED = Gauge(
     "rushes_oldest_queued_seconds",
     "How long the job has waited that could be claimed for the longest time. Sampled.",
-    ["lane"],
+    ["lane", "queue"],
     unit="seconds",
 )
 LEASE_OVERDUE = Gauge(

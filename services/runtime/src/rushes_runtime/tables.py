@@ -125,6 +125,18 @@ BATCHED_TASKS: Final = (
     "CREATE INDEX task_lost ON task (rank) WHERE state = 'queued' AND NOT deferred AND losses > 0 AND NOT batched",
 )
 
+# Work for large machines, and all other work, each with an index of its own: whoever takes one of them reads through
+# none of the other, however much of it waits. `task_queue` stays, for those who take both.
+SIZED_TASKS: Final = (
+    "ALTER TABLE task ADD COLUMN large boolean NOT NULL DEFAULT false",
+    """
+    CREATE INDEX task_queue_large ON task (rank)
+    WHERE state = 'queued' AND NOT deferred AND losses = 0 AND NOT batched AND large""",
+    """
+    CREATE INDEX task_queue_ordinary ON task (rank)
+    WHERE state = 'queued' AND NOT deferred AND losses = 0 AND NOT batched AND NOT large""",
+)
+
 # Written by each migration: the revision of the oldest version that runs on the schema as it is now.
 OLDEST_THAT_RUNS: Final = ("ALTER TABLE instance ADD COLUMN oldest_that_runs text",)
 

@@ -19,6 +19,7 @@ from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
 from rushes_runtime.janitor import Janitor, Subjects
 from rushes_runtime.leases import RoleLease
+from rushes_runtime.ledger import Takes
 from rushes_runtime.migrations import check_schema
 from rushes_runtime.relay import Relay
 from rushes_runtime.service import Need, Role, process_name, run_service
@@ -92,6 +93,7 @@ def make_worker(
     circuits: Circuits,
     confirm_absence_after: float,
     ended: Hint,
+    takes: Takes = Takes.ALL,
 ) -> Worker[Result]:
     """The worker of a service; its scratch folder is its own, below the one of the settings."""
     return Worker(
@@ -100,6 +102,7 @@ def make_worker(
         workshop=workshop,
         limits=WorkerLimits(
             slots=settings.slots,
+            takes=takes,
             lease=settings.lease,
             heartbeat=settings.heartbeat,
             poll_interval=settings.poll_interval,
@@ -132,6 +135,7 @@ async def run_roles(
     workshop: Workshop[Result],
     make_intakes: Callable[[Health, Callable[[], None]], Sequence[Intake]],
     confirm_absence_after: float,
+    takes: Takes = Takes.ALL,
     beside_worker: Callable[[Health, Circuits, Hint], HintedRole] | None = None,
     routes: Sequence[web.RouteDef] = (),
 ) -> int:
@@ -140,6 +144,7 @@ async def run_roles(
     Args:
         stores: what a worker's jobs need; those that all need must be whole before it starts.
         make_intakes: makes the intakes, given what each calls after a batch, to wake workers and relay.
+        takes: the tasks that a worker takes into its slots.
         beside_worker: makes what works beside the slots of each worker, given what the worker knows of its stores, and
             what it gives after each end to wake the relay.
         routes: what the operations server serves beside metrics and probes.
@@ -172,6 +177,7 @@ async def run_roles(
             circuits=circuits,
             confirm_absence_after=confirm_absence_after,
             ended=relay.hint,
+            takes=takes,
         )
         hints.append(worker.hint)
         front.append(worker)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
-from rushes_runtime.ledger import Task
+from rushes_runtime.ledger import Outcome, Takes, Task
 from rushes_runtime.usage import USAGE, Usage
 from rushes_runtime.waiting import Hint
 
@@ -75,6 +75,10 @@ class Progress:
         return {"stage": self.stage, "fraction": round(self.fraction, 3)}
 
 
+class TooLargeError(Exception):
+    """The task is work for a large machine, and this worker does not take that: it is handed on, and counts nothing."""
+
+
 class Workshop(Subjects, Protocol[Result]):
     """What a service does with a task."""
 
@@ -83,6 +87,7 @@ class Workshop(Subjects, Protocol[Result]):
 
         Raises:
             AttemptFailedError: with the failure code.
+            TooLargeError: the task is handed on to a worker for large ones.
         """
         ...
 
@@ -114,9 +119,10 @@ class _Attempt:
 
 @dataclass(frozen=True)
 class WorkerLimits:
-    """Seconds, and the number of slots."""
+    """Seconds, the number of slots, and the tasks that are taken into them."""
 
     slots: int
+    takes: Takes
     lease: float
     heartbeat: float
     poll_interval: float
@@ -189,7 +195,12 @@ class Worker(Generic[Result]):
         try:
             async with self._database.begin() as connection:
                 task = await ledger.claim(
-                    connection, self._name, self._limits.lease, idle=not self._running, left_out=left_out
+                    connection,
+                    self._name,
+                    self._limits.lease,
+                    idle=not self._running,
+                    takes=self._limits.takes,
+                    left_out=left_out,
                 )
         except Exception as error:
             if not is_away(error):
@@ -230,6 +241,10 @@ class Worker(Generic[Result]):
                     metrics.STAGE_SECONDS.labels(stage).observe(seconds)
                 attempt.store_back_in = await self._store_back_in(task, outcome)
                 await self._conclude(attempt, outcome)
+            except TooLargeError as reason:
+                log.info("handed_on", reason=str(reason))
+                attempt.concluding = True
+                await self._until_database_answers(lambda: self._give_back(attempt, large=True))
             except asyncio.CancelledError:
                 log.info("attempt_given_up", fenced=attempt.fenced)
             finally:
@@ -245,6 +260,8 @@ class Worker(Generic[Result]):
             return await self._workshop.attempt(attempt.task, attempt.progress, scratch)
         except AttemptFailedError as error:
             return error
+        except TooLargeError:
+            raise
         except asyncio.CancelledError:
             if attempt.reason is None:
                 raise
@@ -267,11 +284,17 @@ class Worker(Generic[Result]):
         return None if seconds is None else timedelta(seconds=seconds)
 
     async def _conclude(self, attempt: _Attempt, outcome: Result | AttemptFailedError) -> None:
+        async def write() -> None:
+            async with self._database.begin() as connection:
+                await self._write(connection, attempt, outcome)
+
+        await self._until_database_answers(write)
+
+    async def _until_database_answers(self, write: Callable[[], Awaitable[object]]) -> None:
         """Write what came out, waiting for a database that is away: the fence tells whether it counts."""
         while True:
             try:
-                async with self._database.begin() as connection:
-                    await self._write(connection, attempt, outcome)
+                await write()
             except Exception as error:
                 if not is_away(error):
                     raise
@@ -390,16 +413,23 @@ class Worker(Generic[Result]):
 
     async def _hand_back(self, attempt: _Attempt) -> None:
         """Put a job back, its try not counted. While the database is away, its lease ends by itself."""
-        task = attempt.task
+        subject = attempt.task.subject
         try:
-            async with self._database.begin() as connection:
-                await self._workshop.lock(connection, task.subject)
-                requeued = await ledger.requeue(connection, task, usage=attempt.usage)
-                if requeued.joined:
-                    await self._workshop.joined(connection, task, requeued.joined)
+            held = await self._give_back(attempt)
         except Exception as error:
             if not is_away(error):
                 raise
-            log.warning("not_handed_back", subject=task.subject, error=repr(error)[:500])
+            log.warning("not_handed_back", subject=subject, error=repr(error)[:500])
         else:
-            log.info("handed_back", subject=task.subject, held=requeued.held)
+            log.info("handed_back", subject=subject, held=held)
+
+    async def _give_back(self, attempt: _Attempt, *, large: bool = False) -> bool:
+        """Put a task back into the queue, nothing counted; whether this worker still held it."""
+        task = attempt.task
+        outcome = Outcome.HANDED_ON if large else None
+        async with self._database.begin() as connection:
+            await self._workshop.lock(connection, task.subject)
+            requeued = await ledger.requeue(connection, task, large=large, outcome=outcome, usage=attempt.usage)
+            if requeued.joined:
+                await self._workshop.joined(connection, task, requeued.joined)
+        return requeued.held

@@ -82,6 +82,7 @@ async def make_movie(
     limits: Limits,
     progress: Progress,
     decode_all: bool = False,
+    frame_is: Callable[[int, int], None] = lambda _width, _height: None,
 ) -> Made:
     """Make both movies, the four pictures and the contact sheet of a movie.
 
@@ -93,6 +94,8 @@ async def make_movie(
         scratch: an empty folder of this job; outputs are written here.
         progress: called with the stage and the fraction of the whole job, 0 to 1, never falling. A watchdog may
             count on it: it is called some times a second for as long as frames are found, encoded or decoded.
+        frame_is: called once with the width and height of the source's frames, before anything is encoded; what it
+            raises goes on.
         decode_all: prove high definition by decoding it whole, too; low definition always is.
 
     Raises:
@@ -101,6 +104,7 @@ async def make_movie(
     report = Report(progress)
     report.at(Stage.PROBING)
     facts = await probe(tools, source, scratch, limits, on_frame=lambda: report.at(Stage.PROBING))
+    frame_is(facts.video.width, facts.video.height)
     plan = plan_movie(facts, encoding, defaults, limits)
     await _encode(tools, plan, source, scratch, limits, report)
 
