@@ -12,14 +12,13 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import aioboto3
-import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from rushes_schemas import Envelope, Event, PreviewDeleted, PreviewUploaded, Priority, RenormalizeRequested, Source
 
 from tests.faults.plan import Step
 from tests.faults.samples import Sample
-from tests.faults.stage import Stage
+from tests.faults.stage import DATABASE_AWAY, Stage
 
 SOURCE: Final = "/faults/studio"
 _PATIENCE: Final = 120.0  # seconds for the broker to take a record
@@ -106,7 +105,7 @@ class Studio:
             try:
                 if (await self._stage.query(open_jobs))[0]["jobs"] < _MOST_OPEN:
                     return
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            except DATABASE_AWAY:
                 pass  # the database is being restarted
             await asyncio.sleep(0.3)
 

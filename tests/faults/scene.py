@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
-import asyncpg
-
 from tests.faults.flow import Studio
 from tests.faults.plan import ALL, PROCESSES
 from tests.faults.processes import Supervised
-from tests.faults.stage import Stage
+from tests.faults.stage import DATABASE_AWAY, Stage
 
 Answer = TypeVar("Answer")
 _LOOK_EVERY = 0.03
@@ -54,7 +52,7 @@ class Scene:
         while time.monotonic() < deadline:
             try:
                 answer = await look()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            except DATABASE_AWAY:
                 pass  # the database is away: another fault's doing
             else:
                 if wanted(answer):

@@ -13,6 +13,7 @@ from confluent_kafka import admin
 
 from tests.faults.plan import Fault
 from tests.faults.scene import Scene, together
+from tests.faults.stage import DATABASE_AWAY
 
 
 async def broker_restart(scene: Scene, fault: Fault) -> None:
@@ -52,7 +53,7 @@ async def database_restart(scene: Scene, fault: Fault) -> None:
 
 async def connections_ended(scene: Scene, fault: Fault) -> None:
     """A failover: every connection of the services ends at once."""
-    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # it is being restarted
+    with suppress(*DATABASE_AWAY):  # it is being restarted
         await scene.stage.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"

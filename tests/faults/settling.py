@@ -6,12 +6,11 @@ import asyncio
 import time
 from typing import Final
 
-import asyncpg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.bench.saying import say
 from tests.faults.checks import Violation
-from tests.faults.stage import Stage
+from tests.faults.stage import DATABASE_AWAY, Stage
 
 PATIENCE: Final = 150.0  # seconds in all
 _STILL: Final = 3  # looks in a row that find nothing to do
@@ -41,7 +40,7 @@ async def settle(stage: Stage, patience: float = PATIENCE) -> list[Violation]:
         try:
             # Records that nobody has taken in yet leave no row: they are seen by the lag of the groups.
             left = {**dict((await stage.query(_OPEN))[0]), "not_taken_in": await _lag(stage)}
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, KafkaException):
+        except (*DATABASE_AWAY, KafkaException):
             pass  # a restart that just ended
         else:
             still = still + 1 if not any(left.values()) else 0

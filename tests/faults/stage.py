@@ -31,6 +31,14 @@ from tests.faults.toxiproxy import Toxiproxy
 from tests.world import TOPICS
 
 SITE: Final = "lyon"
+# What a look into a database meets that is restarting, or ends all its connections.
+DATABASE_AWAY: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    TimeoutError,
+)
 
 
 class Servers:

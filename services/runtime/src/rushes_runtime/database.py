@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import structlog
-from asyncpg import PostgresError
+from asyncpg import InternalClientError, PostgresError
 from sqlalchemy import Connection, Dialect, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -193,7 +193,8 @@ def is_away(error: BaseException) -> bool:
         if state is None:  # the driver's own: a closed connection, or a value that it cannot encode
             return not isinstance(error, DataError)
         return state.startswith(_AWAY_CLASSES) or state in _AWAY_STATES
-    if isinstance(error, PostgresError):  # while connecting, before SQLAlchemy wraps
+    # While connecting, before SQLAlchemy wraps; a connection that ends just then confuses the client.
+    if isinstance(error, PostgresError | InternalClientError):
         return True
     return isinstance(error, PoolTimeoutError | OSError | asyncio.TimeoutError)
 
