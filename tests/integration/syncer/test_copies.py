@@ -31,12 +31,14 @@ from rushes_runtime.store import (
 from rushes_runtime.store.endpoint import Endpoint
 from rushes_schemas import FailureCode, ObjectKind, object_key
 from rushes_schemas.outputs import BUCKETS
+from rushes_syncer import abandoned
+from rushes_syncer.abandoned import AbandonedUploads, remove_abandoned
 from rushes_syncer.bandwidth import Bandwidth
-from rushes_syncer.copying import copy_object, remove_abandoned
+from rushes_syncer.copying import copy_object
 
 from tests.faults.s3_proxy import S3Proxy
 from tests.integration.syncer.copies import COPYING, content, put, read
-from tests.world import World, eventually
+from tests.world import World, eventually, playing
 
 pytestmark = pytest.mark.any_broker
 
@@ -244,7 +246,9 @@ async def test_copies_keep_to_the_bandwidth_that_they_share(world: World, stack:
 
 
 @pytest.mark.parametrize("target", ["local", "s3"])
-async def test_what_a_killed_copy_left_is_removed_and_nothing_else(world: World, stack: Stack, target: str) -> None:
+async def test_what_a_killed_copy_left_is_removed_and_nothing_else(
+    world: World, stack: Stack, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with _stores(world, stack, "local", target) as (_main, site):
         child = await asyncio.create_subprocess_exec(
             *COPYING, env={**os.environ, **_site(world, stack, target, "lyon").environment, "KEY": KEY}
@@ -262,8 +266,9 @@ async def test_what_a_killed_copy_left_is_removed_and_nothing_else(world: World,
         assert await site.stat("movies", KEY) is None
         assert await _left(site) == 1
         assert await remove_abandoned(site) == 0  # it may be another's that goes on
-        assert await remove_abandoned(site, timedelta(minutes=-1)) == 1
-        assert await _left(site) == 0
+        monkeypatch.setattr(abandoned, "_ABANDONED_AFTER", timedelta(minutes=-1))
+        async with playing(AbandonedUploads({"lyon": site})):
+            await eventually(left, until=lambda uploads: uploads == 0)
         assert [stat.key async for stat in site.list("movies")] == ["sentinel-rushes"]
 
 

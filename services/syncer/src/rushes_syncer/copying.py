@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +20,11 @@ from rushes_runtime.store import (
     Store,
 )
 from rushes_schemas import PLACES, FailureCode, ObjectKind
-from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer.bandwidth import UNLIMITED, Bandwidth
 
 _HASHED_AT_ONCE: Final = 1 << 17  # bytes; more are hashed in a thread, and the other copies go on meanwhile
 _UNTOLD: Final = {None, "", "application/octet-stream", "binary/octet-stream"}  # types that say nothing
-_ABANDONED_AFTER: Final = timedelta(days=1)  # more than any copy takes
 
 
 @dataclass(frozen=True)
@@ -168,26 +165,6 @@ def _check(wanted: _Wanted, sha256: str) -> None:
     if wanted.sha256 is not None and sha256 != wanted.sha256:
         where = f"{wanted.bucket}/{wanted.key}"
         raise AttemptFailedError(FailureCode.SOURCE_CHANGED, f"{where} is not the object that was published")
-
-
-async def remove_abandoned(site: Store, older_than: timedelta = _ABANDONED_AFTER) -> int:
-    """Remove from a site what killed copies left: uploads in parts, and files under temporary names; how many.
-
-    An S3 store does not tell who began an upload. At a site only Rushes writes to keys of previews, and one that is
-    `older_than` has no writer any more.
-
-    Raises:
-        StoreError: the site cannot be asked.
-    """
-    before = datetime.now(UTC) - older_than
-    removed = 0
-    for bucket in BUCKETS:
-
-        def ours(key: str, bucket: str = bucket) -> bool:
-            return kind_of_key(bucket, key) is not None
-
-        removed += await site.abort_uploads(bucket, before, ours)
-    return removed
 
 
 def kind_of_key(bucket: str, key: str) -> ObjectKind | None:
