@@ -7,9 +7,10 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -39,8 +40,10 @@ from rushes_runtime.store import (
     Downloaded,
     IfMatch,
     ObjectStat,
+    Reading,
     Store,
     Unconditional,
+    Writing,
     open_store,
     place_sentinels,
 )
@@ -106,6 +109,21 @@ class TimedStore:
 
     async def delete(self, bucket: str, key: str, *, condition: Unconditional | IfMatch) -> None:
         await self.store.delete(bucket, key, condition=condition)
+
+    def read(self, bucket: str, key: str) -> AbstractAsyncContextManager[Reading]:
+        return self.store.read(bucket, key)
+
+    def write(self, *where: Any, **options: Any) -> AbstractAsyncContextManager[Writing]:
+        return self.store.write(*where, **options)
+
+    def shares_server(self, other: Store) -> bool:
+        return self.store.shares_server(other)
+
+    async def copy_within(self, *where: Any, **options: Any) -> ObjectStat | None:
+        return await self.store.copy_within(*where, **options)
+
+    async def abort_uploads(self, bucket: str, begun_before: datetime, ours: Callable[[str], bool]) -> int:
+        return await self.store.abort_uploads(bucket, begun_before, ours)
 
     async def ensure_bucket(self, bucket: str) -> None:
         await self.store.ensure_bucket(bucket)

@@ -103,9 +103,9 @@ async def _false(*_: Any, **__: Any) -> bool:
 
 
 def _write_without_condition() -> None:
-    @_instead_of(S3Store, "upload")
-    async def upload(original: Any, *where: Any, condition: Any, **rest: Any) -> Any:
-        return await original(*where, condition=Unconditional(), **rest)
+    @_instead_of(S3Store, "write")
+    def write(original: Any, *where: Any, condition: Any, **rest: Any) -> Any:
+        return original(*where, condition=Unconditional(), **rest)
 
 
 def _write_events_after_commit() -> None:

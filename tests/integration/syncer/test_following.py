@@ -18,7 +18,7 @@ from rushes_runtime.database import Database
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
-from rushes_runtime.store import Store, Unconditional, open_store, place_sentinels
+from rushes_runtime.store import Store, Unconditional, Writing, open_store, place_sentinels
 from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_circuits, make_worker
 from rushes_runtime.worker import Progress, Worker
@@ -211,11 +211,13 @@ class _Pausing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._site, name)
 
-    async def upload(self, *place: Any, **options: Any) -> Any:
+    @asynccontextmanager
+    async def write(self, *place: Any, **options: Any) -> AsyncIterator[Writing]:
         pause, self._pause = self._pause, None
-        if pause:
-            await pause()
-        return await self._site.upload(*place, **options)
+        async with self._site.write(*place, **options) as writing:
+            if pause:
+                await pause()
+            yield writing
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])

@@ -14,6 +14,7 @@ from rushes_runtime.intake import Intake
 from rushes_runtime.store import open_store
 from rushes_runtime.wiring import run_roles
 
+from rushes_syncer.abandoned import AbandonedUploads
 from rushes_syncer.deciding import SyncRules
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
 from rushes_syncer.settings import SyncerSettings
@@ -73,4 +74,5 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
             workshop=CopyWorkshop(database, main, stores, rules, settings.instance),
             make_intakes=make_intakes,
             confirm_absence_after=_CONFIRM_ABSENCE_AFTER,
+            beside_worker=lambda _health, _circuits, _ended: AbandonedUploads(stores),
         )

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from typing import Final
 
 from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import Condition, PreconditionFailedError, Store
+from rushes_runtime.store import (
+    Condition,
+    IfMatch,
+    ObjectAbsentError,
+    ObjectStat,
+    PreconditionFailedError,
+    Reading,
+    Store,
+)
 from rushes_schemas import PLACES, FailureCode, ObjectKind
+
+from rushes_syncer.bandwidth import UNLIMITED, Bandwidth
+
+_HASHED_AT_ONCE: Final = 1 << 17  # bytes; more are hashed in a thread, and the other copies go on meanwhile
+_UNTOLD: Final = {None, "", "application/octet-stream", "binary/octet-stream"}  # types that say nothing
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,20 @@ class Copied:
     source_etag: str
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A copy to be made."""
+
+    source: Store
+    site: Store
+    bucket: str
+    key: str
+    over: Condition
+    sha256: str | None
+    moved: Callable[[int], None] | None
+    bandwidth: Bandwidth
+
+
 async def copy_object(
     source: Store,
     site: Store,
@@ -32,10 +61,14 @@ async def copy_object(
     over: Condition,
     sha256: str | None = None,
     moved: Callable[[int], None] | None = None,
+    bandwidth: Bandwidth = UNLIMITED,
 ) -> Copied:
-    """Copy an object by way of a scratch file: nothing that differs from `sha256` ever reaches the site.
+    """Copy an object as it streams by: nothing that differs from `sha256` ever becomes visible at the site.
+
+    Where both stores are one endpoint, it is asked to copy what was read and hashed here, and no other version.
 
     Args:
+        scratch: not needed any more.
         over: what the site showed before this. So whatever lies there when it is written over is no newer than what
             was read from the main store since, however long this was paused, and whoever copies too.
 
@@ -43,26 +76,95 @@ async def copy_object(
         ObjectAbsentError: the main store has no such object.
         AttemptFailedError: a store fails, or the object is not the one that was published.
     """
-    path = scratch / uuid4().hex
+    wanted = _Wanted(source, site, bucket, key, over, sha256, moved, bandwidth)
     try:
-        read = await source.download(bucket, key, path, moved)
-        if sha256 is not None and read.sha256 != sha256:
-            raise AttemptFailedError(FailureCode.SOURCE_CHANGED, f"{bucket}/{key} is not the object that was published")
-        written = await site.upload(
-            bucket, key, path, content_type=_content_type(bucket, key), condition=over, moved=moved
-        )
-        there = await site.stat(bucket, key)
+        if site.shares_server(source) and (copied := await _copy_within(wanted)):
+            return copied
+        return await _copy_through(wanted)
     except PreconditionFailedError:
         raise AttemptFailedError(
             FailureCode.STORAGE_UNAVAILABLE, f"{bucket}/{key} at {site.name} was changed while it was copied"
         ) from None
-    finally:
-        path.unlink(missing_ok=True)
-    if there is None or there.bytes != read.bytes or there.etag != written.etag:
-        raise AttemptFailedError(
-            FailureCode.STORAGE_UNAVAILABLE, f"{bucket}/{key} at {site.name} is not what was written there"
-        )
-    return Copied(read.bytes, read.sha256, written.etag, read.etag)
+
+
+async def _copy_through(wanted: _Wanted) -> Copied:
+    async with wanted.source.read(wanted.bucket, wanted.key) as reading:
+        sha256 = hashlib.sha256()
+        async with wanted.site.write(
+            wanted.bucket,
+            wanted.key,
+            size=reading.stat.bytes,
+            content_type=_content_type(reading, wanted),
+            condition=wanted.over,
+            modified=reading.modified,
+        ) as writing:
+            async for chunk in reading.chunks:
+                await _hash(sha256, chunk)
+                await writing.write(chunk)
+                await _count(wanted, len(chunk))
+            _check(wanted, sha256.hexdigest())
+            written = await writing.commit()
+    return Copied(reading.stat.bytes, sha256.hexdigest(), written.etag, reading.stat.etag)
+
+
+async def _copy_within(wanted: _Wanted) -> Copied | None:
+    """None: the endpoint does not do it for this site's key, and nothing was written."""
+    async with wanted.source.read(wanted.bucket, wanted.key) as reading:
+        sha256 = await _sha256(wanted, reading)
+    _check(wanted, sha256)
+    written = await wanted.site.copy_within(
+        wanted.source,
+        wanted.bucket,
+        wanted.key,
+        stat=reading.stat,
+        content_type=_content_type(reading, wanted),
+        condition=wanted.over,
+        modified=reading.modified,
+    )
+    if written is None:
+        return None
+    if written.etag != reading.stat.etag:  # made in other parts: only its bytes can tell
+        await _prove(wanted, written, sha256)
+    return Copied(reading.stat.bytes, sha256, written.etag, reading.stat.etag)
+
+
+async def _prove(wanted: _Wanted, written: ObjectStat, sha256: str) -> None:
+    try:
+        async with wanted.site.read(wanted.bucket, wanted.key) as reading:
+            same = await _sha256(wanted, reading) == sha256
+    except ObjectAbsentError:
+        same = False
+    if not same:
+        await wanted.site.delete(wanted.bucket, wanted.key, condition=IfMatch(written.etag))
+        where = f"{wanted.bucket}/{wanted.key} at {wanted.site.name}"
+        raise AttemptFailedError(FailureCode.STORAGE_UNAVAILABLE, f"{where} is not what was copied there")
+
+
+async def _sha256(wanted: _Wanted, reading: Reading) -> str:
+    sha256 = hashlib.sha256()
+    async for chunk in reading.chunks:
+        await _hash(sha256, chunk)
+        await _count(wanted, len(chunk))
+    return sha256.hexdigest()
+
+
+async def _hash(sha256: hashlib._Hash, chunk: bytes) -> None:
+    if len(chunk) > _HASHED_AT_ONCE:
+        await asyncio.to_thread(sha256.update, chunk)
+    else:
+        sha256.update(chunk)
+
+
+async def _count(wanted: _Wanted, size: int) -> None:
+    if wanted.moved:
+        wanted.moved(size)
+    await wanted.bandwidth.spend(size)
+
+
+def _check(wanted: _Wanted, sha256: str) -> None:
+    if wanted.sha256 is not None and sha256 != wanted.sha256:
+        where = f"{wanted.bucket}/{wanted.key}"
+        raise AttemptFailedError(FailureCode.SOURCE_CHANGED, f"{where} is not the object that was published")
 
 
 def kind_of_key(bucket: str, key: str) -> ObjectKind | None:
@@ -74,6 +176,10 @@ def kind_of_key(bucket: str, key: str) -> ObjectKind | None:
     return None
 
 
-def _content_type(bucket: str, key: str) -> str:
-    kind = kind_of_key(bucket, key)
+def _content_type(reading: Reading, wanted: _Wanted) -> str:
+    """As the source has it; a folder has none, and then the kind of the object says it."""
+    if reading.content_type not in _UNTOLD:
+        assert reading.content_type
+        return reading.content_type
+    kind = kind_of_key(wanted.bucket, wanted.key)
     return PLACES[kind].content_type if kind else "application/octet-stream"

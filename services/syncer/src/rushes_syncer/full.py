@@ -16,6 +16,7 @@ from rushes_schemas import PLACES, ObjectKind
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import sites
+from rushes_syncer.abandoned import tidy
 from rushes_syncer.copying import copy_object, kind_of_key
 from rushes_syncer.deciding import SyncRules, skips
 from rushes_syncer.sites import Held
@@ -104,6 +105,7 @@ async def full_pass(
         report.copied = len(differences)
         report.copied_bytes = sum(each.stat.bytes for each in differences)
         return report
+    await tidy(name, site)
     scratch.mkdir(parents=True, exist_ok=True)
     room = asyncio.Semaphore(options.workers)
 

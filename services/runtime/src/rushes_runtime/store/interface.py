@@ -7,6 +7,7 @@ Absent, refused and unreachable are three different answers: None or `ObjectAbse
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,10 @@ class StoreUnavailableError(StoreError):
 
     def __init__(self, message: str) -> None:
         super().__init__(FailureCode.STORAGE_UNAVAILABLE, message)
+
+
+class StoreBusyError(StoreUnavailableError):
+    """It asks for fewer requests: 503 SlowDown."""
 
 
 class StoreDeniedError(StoreError):
@@ -84,6 +89,38 @@ class Downloaded:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Reading:
+    """An object that is being read: one version of it, or an error, whatever is written meanwhile.
+
+    Attributes:
+        content_type: as the store keeps it; None where it keeps none.
+        modified: when its content was made, also where this is a copy.
+        chunks: its bytes, in order, once; each is small enough to be held in memory (a megabyte or so).
+    """
+
+    stat: ObjectStat
+    content_type: str | None
+    modified: datetime
+    chunks: AsyncIterator[bytes]
+
+
+class Writing(Protocol):
+    """An object that is being written. Nobody sees anything of it before `commit`."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Add bytes."""
+        ...
+
+    async def commit(self) -> ObjectStat:
+        """Make it visible, whole, at once; what the store shows of it then.
+
+        Raises:
+            PreconditionFailedError: the condition did not hold.
+        """
+        ...
+
+
 class Store(Protocol):
     """An object store. Every method may raise `StoreError`."""
 
@@ -101,7 +138,70 @@ class Store(Protocol):
         ...
 
     def list(self, bucket: str, prefix: str = "") -> AsyncIterator[ObjectStat]:
-        """The objects whose keys begin with `prefix`, in no promised order."""
+        """The objects whose keys begin with `prefix`, ordered by the bytes of their keys; a page is held in memory."""
+        ...
+
+    def read(self, bucket: str, key: str) -> AbstractAsyncContextManager[Reading]:
+        """Read an object as it streams by, for as long as the block runs.
+
+        Raises:
+            ObjectAbsentError: no such object.
+            AttemptFailedError: `SOURCE_CHANGED`, from `chunks`: it is not the object any more that was begun with.
+        """
+        ...
+
+    def write(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int,
+        content_type: str,
+        condition: Condition,
+        modified: datetime | None = None,
+    ) -> AbstractAsyncContextManager[Writing]:
+        """Write an object as it streams by. A block that ends without `commit` leaves nothing behind.
+
+        Args:
+            size: its bytes, which set the size of parts.
+            modified: when its content was made; default: now. A folder keeps it as the file's time, an S3 store as
+                the metadata `mtime` (seconds since 1970), as rclone does.
+        """
+        ...
+
+    def shares_server(self, other: Store) -> bool:
+        """Whether `copy_within` may work between the two."""
+        ...
+
+    async def copy_within(
+        self,
+        source: Store,
+        bucket: str,
+        key: str,
+        *,
+        stat: ObjectStat,
+        content_type: str,
+        condition: Condition,
+        modified: datetime,
+    ) -> ObjectStat | None:
+        """Copy an object of another store at the same endpoint, without its bytes coming here; what is shown then.
+
+        None: the endpoint refuses it for this store's access key, which may not read there. Nothing was written then.
+
+        Args:
+            stat: the version to copy, and no other.
+
+        Raises:
+            PreconditionFailedError: the condition did not hold, or the source is not that version any more.
+        """
+        ...
+
+    async def abort_uploads(self, bucket: str, begun_before: datetime, ours: Callable[[str], bool]) -> int:
+        """Remove what dead writers left of uploads that were begun and never committed; how many.
+
+        Args:
+            ours: whether an upload to this key can only be Rushes' own.
+        """
         ...
 
     async def download(self, bucket: str, key: str, path: Path, moved: Moved | None = None) -> Downloaded:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import hashlib
 import os
-import shutil
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, TypeVar
 from uuid import uuid4
 
 from rushes_schemas import FailureCode
 
 from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.store import transfers
 from rushes_runtime.store.interface import (
     Condition,
     Downloaded,
@@ -26,25 +28,35 @@ from rushes_runtime.store.interface import (
     ObjectAbsentError,
     ObjectStat,
     PreconditionFailedError,
+    Reading,
+    Store,
     StoreDeniedError,
     StoreUnavailableError,
     Unconditional,
+    Writing,
 )
+from rushes_runtime.store.local_walk import walk
 
-_CHUNK: Final = 1 << 20
-_TEMPORARY: Final = ".rushes-"
+Answer = TypeVar("Answer")
+
+_PAGE: Final = 1000  # objects of a listing in memory
+_THREADS: Final = 32
+_OURS: Final = ".rushes-"
+_UPLOADS: Final = f"{_OURS}uploads"
 
 
 class LocalStore:
     """Objects as files: `{root}/{bucket}/{prefix}/{id[0:3]}/{id[3:6]}/{id}`, split at the key's first dash.
 
-    An etag is the file's time, size and inode: a write always makes a new file.
+    An etag is the file's time, size and inode. A write always makes a new file, and takes the nanoseconds of its own
+    time, so that an etag does not come again where the seconds of a file's time are those of what it is a copy of.
     """
 
     def __init__(self, root: Path, bucket_prefix: str = "") -> None:
         self.name = f"folder {root}"
         self._root = root
         self._bucket_prefix = bucket_prefix
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="files")
 
     def path(self, bucket: str, key: str) -> Path:
         """The file of an object."""
@@ -58,8 +70,11 @@ class LocalStore:
     def _bucket(self, bucket: str) -> Path:
         return self._root / (self._bucket_prefix + bucket)
 
+    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
     async def stat(self, bucket: str, key: str) -> ObjectStat | None:
-        return await asyncio.to_thread(self._stat, bucket, key)
+        return await self._in_thread(lambda: self._stat(bucket, key))
 
     def _stat(self, bucket: str, key: str) -> ObjectStat | None:
         path = self.path(bucket, key)
@@ -70,44 +85,96 @@ class LocalStore:
                 return None
 
     async def absent(self, bucket: str, keys: Collection[str]) -> frozenset[str]:
-        return await asyncio.to_thread(lambda: frozenset(key for key in keys if self._stat(bucket, key) is None))
+        return await self._in_thread(lambda: frozenset(key for key in keys if self._stat(bucket, key) is None))
 
     async def list(self, bucket: str, prefix: str = "") -> AsyncIterator[ObjectStat]:
-        objects = await asyncio.to_thread(lambda: [*self._walk(bucket, prefix)])
-        for found in objects:
-            yield found
-
-    def _walk(self, bucket: str, prefix: str) -> Iterator[ObjectStat]:
         root = self._bucket(bucket)
         with _answers(root):
             if not root.is_dir():
                 msg = f"the bucket {root} is not there"
                 raise StoreUnavailableError(msg)
-            for path in root.glob("*/*/*/*"):
-                key = f"{path.relative_to(root).parts[0]}-{path.name}"
-                if key.startswith(prefix) and not path.name.startswith(_TEMPORARY):
-                    with suppress(FileNotFoundError):
-                        yield _object_stat(key, path.stat())
+        found = walk(root, prefix)
+
+        def page() -> list[ObjectStat]:
+            with _answers(root):
+                return [_object_stat(key, stat) for key, stat in islice(found, _PAGE)]
+
+        while objects := await self._in_thread(page):
+            for each in objects:
+                yield each
+
+    @asynccontextmanager
+    async def read(self, bucket: str, key: str) -> AsyncIterator[Reading]:
+        path = self.path(bucket, key)
+        reader, stat = await self._in_thread(lambda: _open(path, key))
+        try:
+            yield Reading(stat, None, stat.modified, self._chunks(reader, path, stat))
+        finally:
+            reader.close()
+
+    async def _chunks(self, reader: BinaryIO, path: Path, stat: ObjectStat) -> AsyncIterator[bytes]:
+        left = stat.bytes
+
+        def chunk() -> bytes:
+            with _answers(path):
+                read = reader.read(transfers.CHUNK)
+                # Written over in place, as others than we may do.
+                if len(read) != min(left, transfers.CHUNK) or _object_stat(stat.key, os.fstat(reader.fileno())) != stat:
+                    raise AttemptFailedError(FailureCode.SOURCE_CHANGED, f"{path} changed while it was read")
+            return read
+
+        while left:
+            read = await self._in_thread(chunk)
+            left -= len(read)
+            yield read
+
+    @asynccontextmanager
+    async def write(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int,
+        content_type: str,
+        condition: Condition,
+        modified: datetime | None = None,
+    ) -> AsyncIterator[Writing]:
+        writing = _FileWriting(self, bucket, key, size, condition, modified)
+        try:
+            yield writing
+        finally:
+            await self._in_thread(writing.close)
+
+    def _commit(
+        self, bucket: str, key: str, temporary: Path, condition: Condition, modified: datetime | None
+    ) -> ObjectStat:
+        """Put a written file in an object's place. Raises `PreconditionFailedError`."""
+        target = self.path(bucket, key)
+        with _answers(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            now = time.time_ns()
+            seconds = int(modified.timestamp()) if modified else now // 10**9
+            os.utime(temporary, ns=(now, seconds * 10**9 + now % 10**9))
+            with self._locked(bucket):
+                self._check(bucket, key, condition)
+                temporary.replace(target)
+            _sync_folder(target.parent)
+            return _object_stat(key, target.stat())
+
+    def _begin(self, bucket: str, key: str) -> tuple[Path, BinaryIO]:
+        """A new file on the object's file system, under a temporary name."""
+        target = self.path(bucket, key)
+        with _answers(target):
+            if not self._bucket(bucket).is_dir():
+                msg = f"the bucket {self._bucket(bucket)} is not there: run migrate --store, or mount it"
+                raise StoreUnavailableError(msg)
+            folder = self._bucket(bucket) / key.partition("-")[0] / _UPLOADS
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = folder / uuid4().hex
+            return temporary, temporary.open("xb", buffering=0)
 
     async def download(self, bucket: str, key: str, path: Path, moved: Moved | None = None) -> Downloaded:
-        return await asyncio.to_thread(self._download, bucket, key, path, moved)
-
-    def _download(self, bucket: str, key: str, path: Path, moved: Moved | None) -> Downloaded:
-        source = self.path(bucket, key)
-        with _answers(source):
-            try:
-                reader = source.open("rb")
-            except (FileNotFoundError, NotADirectoryError):
-                raise ObjectAbsentError(key) from None
-            with reader, path.open("wb") as writer:
-                stat = _object_stat(key, os.fstat(reader.fileno()))
-                sha256 = hashlib.sha256()
-                while chunk := reader.read(_CHUNK):
-                    sha256.update(chunk)
-                    writer.write(chunk)
-                    if moved:
-                        moved(len(chunk))
-        return Downloaded(stat.bytes, stat.etag, sha256.hexdigest())
+        return await transfers.download(self, bucket, key, path, moved)
 
     async def upload(
         self,
@@ -119,31 +186,9 @@ class LocalStore:
         condition: Condition,
         moved: Moved | None = None,
     ) -> ObjectStat:
-        return await asyncio.to_thread(self._upload, bucket, key, path, condition, moved)
-
-    def _upload(self, bucket: str, key: str, path: Path, condition: Condition, moved: Moved | None) -> ObjectStat:
-        target = self.path(bucket, key)
-        with _answers(target):
-            if not self._bucket(bucket).is_dir():
-                msg = f"the bucket {self._bucket(bucket)} is not there: run migrate --store, or mount it"
-                raise StoreUnavailableError(msg)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f"{_TEMPORARY}{uuid4().hex}")
-            try:
-                with path.open("rb") as reader, temporary.open("xb") as writer:
-                    shutil.copyfileobj(reader, writer, _CHUNK)
-                    writer.flush()
-                    os.fsync(writer.fileno())
-                with self._locked(bucket):
-                    self._check(bucket, key, condition)
-                    temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
-            _sync_folder(target.parent)
-            stat = _object_stat(key, target.stat())
-        if moved:
-            moved(stat.bytes)
-        return stat
+        return await transfers.upload(
+            self, bucket, key, path, content_type=content_type, condition=condition, moved=moved
+        )
 
     def _check(self, bucket: str, key: str, condition: Condition) -> None:
         if isinstance(condition, Unconditional):
@@ -157,12 +202,41 @@ class LocalStore:
     @contextmanager
     def _locked(self, bucket: str) -> Iterator[None]:
         """Conditional writes of all processes on one file system, one after the other."""
-        with (self._bucket(bucket) / f"{_TEMPORARY}lock").open("a") as lock:
+        with (self._bucket(bucket) / f"{_OURS}lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def shares_server(self, other: Store) -> bool:
+        return False
+
+    async def copy_within(
+        self,
+        source: Store,
+        bucket: str,
+        key: str,
+        *,
+        stat: ObjectStat,
+        content_type: str,
+        condition: Condition,
+        modified: datetime,
+    ) -> ObjectStat | None:
+        return None
+
+    async def abort_uploads(self, bucket: str, begun_before: datetime, ours: Callable[[str], bool]) -> int:
+        return await self._in_thread(lambda: self._abort_uploads(bucket, begun_before))
+
+    def _abort_uploads(self, bucket: str, begun_before: datetime) -> int:
+        removed = 0
+        with _answers(self._bucket(bucket)):
+            for temporary in self._bucket(bucket).glob(f"*/{_UPLOADS}/*"):
+                with suppress(FileNotFoundError):
+                    if temporary.stat().st_ctime < begun_before.timestamp():  # st_mtime is set before a commit
+                        temporary.unlink()
+                        removed += 1
+        return removed
+
     async def delete(self, bucket: str, key: str, *, condition: Unconditional | IfMatch) -> None:
-        await asyncio.to_thread(self._delete, bucket, key, condition)
+        await self._in_thread(lambda: self._delete(bucket, key, condition))
 
     def _delete(self, bucket: str, key: str, condition: Unconditional | IfMatch) -> None:
         path = self.path(bucket, key)
@@ -175,6 +249,65 @@ class LocalStore:
     async def ensure_bucket(self, bucket: str) -> None:
         with _answers(self._bucket(bucket)):
             self._bucket(bucket).mkdir(parents=True, exist_ok=True)
+
+
+class _FileWriting:
+    """A file that is being written; a small one in one go, at its commit."""
+
+    def __init__(
+        self, store: LocalStore, bucket: str, key: str, size: int, condition: Condition, modified: datetime | None
+    ) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._key = key
+        self._size = size
+        self._condition = condition
+        self._modified = modified
+        self._held: list[bytes] = []
+        self._temporary: Path | None = None
+        self._writer: BinaryIO | None = None
+
+    async def write(self, chunk: bytes) -> None:
+        self._held.append(chunk)
+        if self._size > transfers.CHUNK:
+            await self._store._in_thread(self._flush)
+
+    def _flush(self) -> None:
+        if self._writer is None:
+            self._temporary, self._writer = self._store._begin(self._bucket, self._key)
+        with _answers(self._temporary or Path()):
+            for chunk in self._held:
+                view = memoryview(chunk)
+                while view:
+                    view = view[self._writer.write(view) :]
+        self._held.clear()
+
+    async def commit(self) -> ObjectStat:
+        return await self._store._in_thread(self._commit)
+
+    def _commit(self) -> ObjectStat:
+        self._flush()
+        assert self._writer is not None
+        assert self._temporary is not None
+        with _answers(self._temporary):
+            os.fsync(self._writer.fileno())
+        return self._store._commit(self._bucket, self._key, self._temporary, self._condition, self._modified)
+
+    def close(self) -> None:
+        """Remove what was not committed."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _open(path: Path, key: str) -> tuple[BinaryIO, ObjectStat]:
+    with _answers(path):
+        try:
+            reader = path.open("rb", buffering=0)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ObjectAbsentError(key) from None
+        return reader, _object_stat(key, os.fstat(reader.fileno()))
 
 
 def _object_stat(key: str, stat: os.stat_result) -> ObjectStat:
@@ -195,9 +328,10 @@ def _answers(path: Path) -> Iterator[None]:
     """Turns what the file system says into the store's three answers."""
     try:
         yield
-    except PermissionError as error:
-        raise StoreDeniedError(f"{path}: {error.strerror}") from error
     except OSError as error:
+        sentence = f"{path}: {error.strerror}"
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise StoreDeniedError(sentence) from error
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise AttemptFailedError(FailureCode.OUT_OF_DISK, f"{path}: {error.strerror}") from error
-        raise StoreUnavailableError(f"{path}: {error.strerror}") from error
+            raise AttemptFailedError(FailureCode.OUT_OF_DISK, sentence) from error
+        raise StoreUnavailableError(sentence) from error

@@ -1,0 +1,180 @@
+"""An S3 endpoint as its clients see it: two of them, one access key, one window of requests.
+
+obstore (Rust) carries what is asked for by the thousand: the bytes of objects, and what they are. A copy costs it 0.6
+ms of processor time where aioboto3 needs 3.1. aioboto3 does the rest, which is rare or which obstore cannot do:
+listings by prefix, multipart uploads with a condition and Content-MD5, copies on the server's side, conditional
+deletes, buckets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, NoCredentialsError
+from obstore.store import S3Store as Bucket
+
+from rushes_runtime.settings import StoreSettings
+from rushes_runtime.store.access_key import make_session
+from rushes_runtime.store.answers import answers
+from rushes_runtime.store.fast_listing import parse_listings_fast
+from rushes_runtime.store.interface import StoreBusyError, StoreUnavailableError
+from rushes_runtime.store.memory import Memory
+from rushes_runtime.store.window import Window
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Config, S3Credential
+    from types_aiobotocore_s3.client import S3Client
+
+Answer = TypeVar("Answer")
+
+_BUSY_TRIES: Final = 8  # with waits that double, 15 s in all
+_TRIES: Final = 3
+_FIRST_WAIT: Final = 0.1  # seconds
+_LONGEST_WAIT: Final = 5.0  # seconds
+_WHOLE_REQUEST: Final = timedelta(days=1)  # obstore would end a long read after 30 s, however well it goes
+
+
+class Endpoint:
+    """Clients of one endpoint. Use it as an async context manager."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.name = f"S3 {settings.endpoint_url or 'AWS'}"
+        self.window = Window()
+        self.memory = Memory()
+        self._settings = settings
+        self._resources = AsyncExitStack()
+        self._buckets: dict[tuple[str, float | None], Bucket] = {}
+        self._chain_key: S3Credential | None = None
+        self._session: aioboto3.Session
+        self.client: S3Client
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """What two stores have in common that can copy on the server's side."""
+        return (self._settings.endpoint_url or "").rstrip("/").lower(), self._settings.region
+
+    async def __aenter__(self) -> Endpoint:
+        settings = self._settings
+        self._session = make_session(settings)
+        parse_listings_fast(self._session)
+        config = AioConfig(
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+            retries={"mode": "standard", "total_max_attempts": 1},  # `ask` asks again
+            max_pool_connections=64,
+            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+            # Many S3 servers refuse the newer trailing checksums. All know Content-MD5, which goes with each part.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        client = self._session.client("s3", endpoint_url=settings.endpoint_url, config=config)
+        self.client = await self._resources.enter_async_context(client)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._resources.aclose()
+
+    def full_name(self, bucket: str) -> str:
+        """A bucket with the studio's prefix."""
+        return self._settings.bucket_prefix + bucket
+
+    def where(self, bucket: str, key: str) -> str:
+        """An object, for people."""
+        return f"{self.full_name(bucket)}/{key} at {self.name}"
+
+    async def ask(self, operation: str, bucket: str, key: str, request: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask in the window; again after a wait while the endpoint is busy, a few times if it fails.
+
+        A write that was done, but whose answer was lost, breaks its own condition when it is asked for again.
+
+        Raises:
+            StoreError: as the last try says.
+            PreconditionFailedError: the condition of a write did not hold.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with self.window.request():
+                    with answers(operation, self.where(bucket, key)):
+                        return await request()
+            except StoreUnavailableError as error:
+                if tries >= (_BUSY_TRIES if isinstance(error, StoreBusyError) else _TRIES):
+                    raise
+            wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**tries)
+            await asyncio.sleep(wait * (1 - random.random() / 2))  # noqa: S311 - spreads load, guards nothing
+
+    async def bucket(self, bucket: str, *, patience: float | None = None) -> Bucket:
+        """A bucket for obstore, which signs with the access key as it is at each request.
+
+        Args:
+            bucket: without the studio's prefix.
+            patience: seconds for a whole request with its answer, and for asking again; default: `ask` asks again.
+        """
+        if not (self._settings.access_key_id or self._settings.access_key_id_file):
+            await self._renew_chain_key()
+        which = self.full_name(bucket), patience
+        if which not in self._buckets:
+            self._buckets[which] = self._open_bucket(*which)
+        return self._buckets[which]
+
+    def _open_bucket(self, name: str, patience: float | None) -> Bucket:
+        settings = self._settings
+        whole = timedelta(seconds=min(patience, settings.read_timeout)) if patience else _WHOLE_REQUEST
+        options: ClientConfig = {
+            "allow_http": True,
+            "connect_timeout": timedelta(seconds=settings.connect_timeout),
+            "read_timeout": timedelta(seconds=settings.read_timeout),
+            "timeout": whole,
+        }
+        if authorities := os.environ.get("AWS_CA_BUNDLE"):
+            options["root_certificate"] = Path(authorities).read_bytes()
+        # The server refuses a write that came damaged: by this checksum, or by the one that is signed, which is the
+        # same; not all servers know the one (Swift), nor do all enforce the other (SeaweedFS).
+        config: S3Config = {
+            "region": settings.region,
+            "virtual_hosted_style_request": False,
+            "checksum_algorithm": "sha256",
+        }
+        if settings.endpoint_url:
+            config["endpoint"] = settings.endpoint_url
+        return Bucket(
+            name,
+            config=config,
+            client_options=options,
+            retry_config={"max_retries": 2 if patience else 0, "retry_timeout": whole},
+            credential_provider=self._access_key,
+        )
+
+    def _access_key(self) -> S3Credential:
+        """From settings or files at once; of the AWS chain, which has to be waited for, the last one."""
+        now = datetime.now(UTC)
+        if key := self._settings.read_access_key():
+            return {"access_key_id": key[0], "secret_access_key": key[1], "token": None, "expires_at": now}
+        assert self._chain_key
+        return {**self._chain_key, "expires_at": now}
+
+    async def _renew_chain_key(self) -> None:
+        found: Any = self._session.get_credentials()  # its types say boto3's, which does not wait
+        try:
+            credentials = await found
+            if credentials is None:
+                raise NoCredentialsError
+            frozen = await credentials.get_frozen_credentials()  # renews those that end
+        except (BotoCoreError, OSError) as error:
+            raise StoreUnavailableError(f"no access key for {self.name}: {error}") from error
+        self._chain_key = {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": None,
+        }

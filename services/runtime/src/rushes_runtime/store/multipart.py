@@ -1,0 +1,246 @@
+"""Writing an object to an S3 endpoint as it streams by: whole if it is small, else in parts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import obstore
+
+from rushes_runtime.store.endpoint import Endpoint
+from rushes_runtime.store.interface import (
+    Condition,
+    IfAbsent,
+    IfMatch,
+    ObjectStat,
+    StoreError,
+    StoreUnavailableError,
+    Unconditional,
+)
+
+LEAST_PART: Final = 5 << 20  # the smallest that S3 takes
+MOST_PARTS: Final = 10_000  # the most that S3 takes
+_MEBIBYTE: Final = 1 << 20
+_WAITS_TO_ABORT: Final = 10.0  # seconds
+
+
+def part_size(size: int) -> int:
+    """Bytes of each part of an object: 5 MiB up to 48 GiB; above, whole mebibytes, so that 10,000 parts are enough."""
+    return max(LEAST_PART, -(-size // MOST_PARTS // _MEBIBYTE) * _MEBIBYTE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An object as it is to be written."""
+
+    bucket: str
+    key: str
+    size: int
+    content_type: str
+    condition: Condition
+    modified: datetime | None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What an S3 store keeps beside the content."""
+        return {"mtime": f"{self.modified.timestamp():.9f}"} if self.modified else {}
+
+
+class WholeWriting:
+    """An object of one request, in memory until its commit."""
+
+    def __init__(self, endpoint: Endpoint, wanted: Wanted) -> None:
+        self._endpoint = endpoint
+        self._wanted = wanted
+        self._chunks: list[bytes] = []
+        self._borrowed = 0
+
+    async def write(self, chunk: bytes) -> None:
+        if not self._borrowed and self._wanted.size > _MEBIBYTE:
+            self._borrowed = await self._endpoint.memory.borrow(self._wanted.size)
+        self._chunks.append(chunk)
+
+    async def commit(self) -> ObjectStat:
+        content = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        wanted = self._wanted
+        bucket = await self._endpoint.bucket(wanted.bucket)
+        put = await self._endpoint.ask(
+            "upload",
+            wanted.bucket,
+            wanted.key,
+            lambda: obstore.put_async(
+                bucket,
+                wanted.key,
+                content,
+                attributes={"Content-Type": wanted.content_type, **wanted.metadata},
+                mode=_mode(wanted.condition),
+                use_multipart=False,
+            ),
+        )
+        etag = bare(put["e_tag"] or "")
+        if etag != hashlib.md5(content, usedforsecurity=False).hexdigest():
+            # Encrypted by a key of the store's own, say. Else the answer itself tells that it holds what was sent.
+            await check_shown(self._endpoint, wanted, etag)
+        return ObjectStat(wanted.key, len(content), etag, wanted.modified or datetime.now().astimezone())
+
+    async def close(self) -> None:
+        """Committed or not, nothing is left to undo."""
+        if self._borrowed:
+            await self._endpoint.memory.give_back(self._borrowed)
+
+
+class PartsWriting:
+    """A multipart upload. A full part goes off while the next one fills; both live in borrowed memory."""
+
+    def __init__(self, endpoint: Endpoint, wanted: Wanted, upload_id: str) -> None:
+        self._endpoint = endpoint
+        self._wanted = wanted
+        self._where: dict[str, Any] = {
+            "Bucket": endpoint.full_name(wanted.bucket),
+            "Key": wanted.key,
+            "UploadId": upload_id,
+        }
+        self._part_size = part_size(wanted.size)
+        self._filling = bytearray()
+        self._borrowed = 0
+        self._committed = False
+        self._parts: list[asyncio.Task[str]] = []
+
+    @classmethod
+    async def begin(cls, endpoint: Endpoint, wanted: Wanted) -> PartsWriting:
+        """Tell the endpoint of the upload."""
+        upload = await endpoint.ask(
+            "upload",
+            wanted.bucket,
+            wanted.key,
+            lambda: endpoint.client.create_multipart_upload(
+                Bucket=endpoint.full_name(wanted.bucket),
+                Key=wanted.key,
+                ContentType=wanted.content_type,
+                Metadata=wanted.metadata,
+            ),
+        )
+        return cls(endpoint, wanted, upload["UploadId"])
+
+    async def write(self, chunk: bytes) -> None:
+        if not self._borrowed:
+            self._borrowed = await self._endpoint.memory.borrow(self._part_size)
+        self._filling += chunk
+        while len(self._filling) >= self._part_size:
+            part = bytes(memoryview(self._filling)[: self._part_size])
+            del self._filling[: self._part_size]
+            await self._send(part)
+
+    async def _send(self, part: bytes) -> None:
+        for sent in self._parts:  # a part that failed ends it all
+            if sent.done():
+                sent.result()
+        borrowed, self._borrowed = self._borrowed, 0
+        self._parts.append(asyncio.create_task(self._put(len(self._parts) + 1, part, borrowed)))
+        if self._filling:
+            self._borrowed = await self._endpoint.memory.borrow(self._part_size)
+
+    async def _put(self, number: int, part: bytes, borrowed: int) -> str:
+        wanted = self._wanted
+        try:
+            md5 = await asyncio.to_thread(_md5, part)
+            put = await self._endpoint.ask(
+                "upload",
+                wanted.bucket,
+                wanted.key,
+                lambda: self._endpoint.client.upload_part(**self._where, PartNumber=number, Body=part, ContentMD5=md5),
+            )
+        finally:
+            await asyncio.shield(self._endpoint.memory.give_back(borrowed))
+        return put["ETag"]
+
+    async def commit(self) -> ObjectStat:
+        if self._filling:
+            await self._send(bytes(self._filling))
+        self._filling.clear()
+        etags = await asyncio.gather(*self._parts)
+        parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+        wanted = self._wanted
+        done = await self._endpoint.ask(
+            "upload",
+            wanted.bucket,
+            wanted.key,
+            lambda: self._endpoint.client.complete_multipart_upload(
+                **self._where, MultipartUpload={"Parts": parts}, **headers(wanted.condition)
+            ),
+        )
+        self._committed = True
+        return await check_shown(self._endpoint, wanted, bare(done["ETag"]))
+
+    async def close(self) -> None:
+        """Take back what was sent and not committed; if the endpoint is away, `abort_uploads` does it one day."""
+        for part in self._parts:
+            part.cancel()
+        await asyncio.gather(*self._parts, return_exceptions=True)
+        await self._endpoint.memory.give_back(self._borrowed)
+        if not self._committed:
+            await abort(self._endpoint, self._wanted.bucket, self._wanted.key, self._where["UploadId"])
+
+
+async def abort(endpoint: Endpoint, bucket: str, key: str, upload_id: str) -> None:
+    """Take back an upload, for a while: an endpoint that is away keeps it until `abort_uploads` finds it."""
+    with suppress(StoreError, TimeoutError):
+        async with asyncio.timeout(_WAITS_TO_ABORT):
+            await endpoint.ask(
+                "abort",
+                bucket,
+                key,
+                lambda: endpoint.client.abort_multipart_upload(
+                    Bucket=endpoint.full_name(bucket), Key=key, UploadId=upload_id
+                ),
+            )
+
+
+async def check_shown(endpoint: Endpoint, wanted: Wanted, etag: str) -> ObjectStat:
+    """See that the endpoint shows what was written.
+
+    Raises:
+        StoreUnavailableError: it does not.
+    """
+    bucket = await endpoint.bucket(wanted.bucket)
+    shown = await endpoint.ask("stat", wanted.bucket, wanted.key, lambda: obstore.head_async(bucket, wanted.key))
+    if shown["size"] != wanted.size or bare(shown["e_tag"] or "") != etag:
+        raise StoreUnavailableError(f"{endpoint.where(wanted.bucket, wanted.key)} is not what was written there")
+    return ObjectStat(wanted.key, wanted.size, etag, shown["last_modified"])
+
+
+def bare(etag: str) -> str:
+    """An etag without its quotes."""
+    return etag.strip('"')
+
+
+def headers(condition: Condition) -> dict[str, Any]:
+    """A condition for aioboto3."""
+    match condition:
+        case IfMatch(etag):
+            return {"IfMatch": f'"{etag}"'}
+        case IfAbsent():
+            return {"IfNoneMatch": "*"}
+        case Unconditional():
+            return {}
+
+
+def _mode(condition: Condition) -> Any:
+    """A condition for obstore."""
+    match condition:
+        case IfMatch(etag):
+            return {"e_tag": f'"{etag}"'}
+        case IfAbsent():
+            return "create"
+        case Unconditional():
+            return "overwrite"
+
+
+def _md5(content: bytes) -> str:
+    """As `Content-MD5` has it: the server refuses what came damaged."""
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
