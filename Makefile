@@ -68,6 +68,10 @@ test: environment ## Pass the tests: unit, integration, end to end
 chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
 	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart
 
+.PHONY: contracts
+contracts: environment ## Check the contracts: official parsers, compilers, the last release, publishers in each language
+	$(BIN)/python -m pytest tests/contracts
+
 .PHONY: audit
 audit: environment ## Ask sources of advisories about the locked packages; says so if none answers
 	$(BIN)/python -m tests.audit requirements.lock image/requirements.lock
@@ -149,6 +153,6 @@ test-kubernetes: environment image ## Image and chart on real Kubernetes; needs 
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas, documentation tables and the chart's schema anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 	$(BIN)/python helm/generate.py
 	$(BIN)/python -m helm.dashboards

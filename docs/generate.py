@@ -1,4 +1,4 @@
-"""Writes the generated parts of the documentation: `python docs/generate.py`."""
+"""Writes the generated parts of the documentation: `python -m docs.generate`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from rushes_runtime.commands import settings_table
 from rushes_runtime.settings import RuntimeSettings
 from rushes_schemas import FAILURES
 from rushes_syncer.settings import SyncerSettings
+
+from docs.asyncapi_document import asyncapi_document, asyncapi_text
+from docs.asyncapi_page import asyncapi_page
 
 DOCS: Final = Path(__file__).parent
 
@@ -113,10 +116,17 @@ def _metric_rows(module: ModuleType) -> Iterator[str]:
             yield f"| `{name}` | {told.type} | {told.unit} | {labels} | {told.documentation} |"
 
 
+def asyncapi_html() -> str:
+    """`asyncapi.html`: the document as a page."""
+    return asyncapi_page(asyncapi_document())
+
+
 DOCUMENTS: Final = {
     "settings.md": settings_document,
     "failure-codes.md": failure_codes_document,
     "metrics.md": metrics_document,
+    "asyncapi.json": asyncapi_text,
+    "asyncapi.html": asyncapi_html,
 }
 
 

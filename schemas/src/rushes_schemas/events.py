@@ -7,7 +7,7 @@ values that they do not know as they came.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +24,7 @@ from rushes_schemas.fields import (
     Text250,
     Text2000,
 )
+from rushes_schemas.statuses import exposed_status
 
 Bucket = Literal["movies", "pictures", "files"]
 
@@ -172,3 +173,16 @@ class StatusChanged(Event):
     deleted: bool = False
     upload: Upload | None = Field(None, description="For Rushes' own services.")
     occurred_at: Moment
+
+    def exposed(self, *, expose_missing: bool = False) -> dict[str, Any]:
+        """What API consumers may see of it, as JSON values: without what is for Rushes' own services.
+
+        The statuses follow the switch as it is now, not as it was when the event was sent.
+        """
+        own = {"internal_status", "internal_previous_status", "upload"}
+        previous = self.internal_previous_status
+        return {
+            **self.model_dump(mode="json", exclude=own),
+            "status": exposed_status(self.internal_status, expose_missing=expose_missing),
+            "previous_status": previous and exposed_status(previous, expose_missing=expose_missing),
+        }

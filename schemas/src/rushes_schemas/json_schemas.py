@@ -19,6 +19,7 @@ def schema_text(contract: Contract) -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": contract.dataschema,
+        "version": f"{contract.major}.{contract.minor}",
         **contract.model.model_json_schema(),
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""The preview as API consumers get it, in Zou's three shapes."""
+"""The preview as API consumers get it, in Zou's three shapes (those of Zou 1.0.97)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _PRESENTED: Final = (
     "task_id",
     "person_id",
     "created_at",
+    "token_in",
+    "token_out",
 )
 
 
@@ -57,10 +59,15 @@ class Preview(BaseModel):
     source_file_id: UUID | None = None
     shotgun_id: int | None = None
     data: Any = None
-    token_in: str | None = None
-    token_out: str | None = None
+    token_in: int | None = None
+    token_out: int | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    # Zou calls these deprecated, and serialises them.
+    is_movie: bool | None = False
+    url: str | None = None
+    uploaded_movie_url: str | None = None
+    uploaded_movie_name: str | None = None
 
     def serialize(self, *, expose_missing: bool = False) -> dict[str, Any]:
         """Every column, and `type`. Ids are strings, times naive UTC in ISO 8601 without fractions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -37,11 +38,15 @@ def exposed_status(status: str, *, expose_missing: bool) -> str:
     return str(status)
 
 
-def statuses_behind(exposed: str, *, expose_missing: bool) -> frozenset[str]:
-    """The internal statuses that a client's filter value stands for: the inverse of `exposed_status`.
+def statuses_behind(exposed: str | Iterable[str], *, expose_missing: bool) -> frozenset[str]:
+    """The internal statuses that a client's filter stands for: the inverse of `exposed_status`.
 
     With the switch off `broken` stands for `broken` and `missing`, and `missing` for nothing, because no
     answer may say it.
+
+    Args:
+        exposed: one status, or several of which any may hold; none find nothing.
     """
-    known = {status.value for status in PreviewStatus} | {exposed}
-    return frozenset(status for status in known if exposed_status(status, expose_missing=expose_missing) == exposed)
+    asked = {exposed} if isinstance(exposed, str) else set(exposed)
+    known = {status.value for status in PreviewStatus} | asked
+    return frozenset(status for status in known if exposed_status(status, expose_missing=expose_missing) in asked)

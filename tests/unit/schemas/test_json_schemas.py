@@ -28,6 +28,13 @@ def test_no_schema_of_a_contract_that_is_gone_is_left() -> None:
 
 
 @BY_NAME
+def test_a_schema_has_the_name_that_events_carry_and_its_version(contract: Contract) -> None:
+    schema = json.loads((COMMITTED / schema_file(contract)).read_text(encoding="utf-8"))
+    assert ("ce_dataschema", schema["$id"].encode()) in contract.headers
+    assert schema["$id"].endswith(f"{contract.name}:{schema['version']}")
+
+
+@BY_NAME
 def test_a_full_event_fits_its_schema(contract: Contract) -> None:
     _validator(contract).validate(PAYLOADS[contract.name])
 

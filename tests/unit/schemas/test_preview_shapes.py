@@ -34,10 +34,14 @@ ROW: dict[str, Any] = {
     "source_file_id": None,
     "shotgun_id": 7,
     "data": {"take": 2},
-    "token_in": "in",
-    "token_out": "out",
+    "token_in": 5,
+    "token_out": 6,
     "created_at": datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
     "updated_at": datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC),
+    "is_movie": False,
+    "url": None,
+    "uploaded_movie_url": None,
+    "uploaded_movie_name": None,
 }
 SERIALIZED = {
     **ROW,
@@ -67,6 +71,8 @@ def test_present_shows_what_a_list_needs() -> None:
         "task_id": TASK_ID,
         "person_id": None,
         "created_at": "2026-01-02T03:04:05",
+        "token_in": 5,
+        "token_out": 6,
     }
 
 

@@ -17,7 +17,7 @@ from rushes_runtime.commands import (
     wait_for_migration,
 )
 from rushes_runtime.failures import StartRefusedError
-from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH, create_topics
+from rushes_runtime.kafka import create_topics
 from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.store import open_store, place_sentinels
 from rushes_schemas.outputs import BUCKETS
@@ -34,6 +34,7 @@ from rushes_normalizer.media.tools import ToolsError
 from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.sandbox_check import SandboxError
 from rushes_normalizer.settings import NormalizerSettings
+from rushes_normalizer.topics import TOPICS
 
 # `run` and `migrate` import the service where they need it: with it each command takes half as long again to start.
 app = typer.Typer(
@@ -90,13 +91,7 @@ def migrate(
             before, now = await migrate_database(database, MIGRATIONS, settings.instance)
         out.print(f"database schema {SCHEMA}: {before or 'new'} → {now}")
         if topics:
-            wanted = {
-                "preview-uploaded": KEPT_A_MONTH,
-                "renormalize-requested": KEPT_A_MONTH,
-                "status-changed": COMPACTED,
-                "normalizer.dead-letters": KEPT_A_MONTH,
-            }
-            created = await create_topics(settings.kafka, wanted, partitions=partitions, replicas=replicas)
+            created = await create_topics(settings.kafka, TOPICS, partitions=partitions, replicas=replicas)
             out.print(f"topics created: {', '.join(created) or 'none, all are there'}")
         if store:
             async with open_store(settings.store) as opened:
