@@ -138,8 +138,9 @@ def _write_events_before_commit() -> None:
 
 def _commit_offsets_first() -> None:
     @_instead_of(intake.Intake, "_consume")
-    async def consume(_: Any, self: Any, consumer: Any, stop: asyncio.Event) -> None:
+    async def consume(_: Any, self: Any, consumer: Any, _credentials: Any, stop: asyncio.Event) -> None:
         while not stop.is_set():
+            self._beat()
             batches = await self._poll(consumer)
             records = [record for partition in batches.values() for record in partition]
             if records:
