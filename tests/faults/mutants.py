@@ -8,6 +8,7 @@ minute falls into it.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -66,8 +67,13 @@ def _saying(owner: object, name: str, old: str, new: str) -> None:
 def _instead_of(owner: object, name: str) -> Callable[[Callable[..., Any]], None]:
     """Put a function in the place of one of the product's; it gets that one as its first argument."""
     original = getattr(owner, name)
+    given = inspect.signature(original).parameters.values()
+    by_name = {each.name: None for each in given if each.kind is each.KEYWORD_ONLY}
+    in_turn = [None for each in given if each.kind is each.POSITIONAL_OR_KEYWORD]
 
     def put(function: Callable[..., Any]) -> None:
+        inspect.signature(function).bind(original, *in_turn, **by_name)
+
         def replacing(*values: Any, **names: Any) -> Any:
             return function(original, *values, **names)
 
