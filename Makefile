@@ -130,6 +130,10 @@ faults-calibrate: environment ## Mutants of the product: the conductor must catc
 bench-bulk: environment ## Previews a second that a bulk pass over lost sources ends
 	$(BIN)/python -m tests.bench.bulk
 
+.PHONY: bench-sync
+bench-sync: environment ## A full pass of the syncer against rclone; needs rclone
+	$(BIN)/python -m tests.bench.sync
+
 .PHONY: drill
 drill: environment ## Cause what each alert looks for; it fires and resolves, and no other page does
 	$(BIN)/python -m tests.drill $(ALERTS)

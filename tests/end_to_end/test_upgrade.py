@@ -21,7 +21,8 @@ import rushes_normalizer.application
 import rushes_syncer.application
 from rushes_normalizer.previews import SCHEMA
 from rushes_runtime.database import Database
-from rushes_runtime.migrations import migrate, newest_revision
+from rushes_runtime.migration_history import newest_revision
+from rushes_runtime.migrations import migrate
 from rushes_runtime.store import LocalStore
 from rushes_schemas import Priority, RenormalizeRequested
 

@@ -9,7 +9,8 @@ from rushes_normalizer.application import MIGRATIONS
 from rushes_normalizer.previews import SCHEMA
 from rushes_runtime.database import Database
 from rushes_runtime.failures import InstanceMismatchError
-from rushes_runtime.migrations import SchemaNotReadyError, check_schema, migrate, newest_revision
+from rushes_runtime.migration_history import newest_revision
+from rushes_runtime.migrations import SchemaNotReadyError, check_schema, migrate
 from sqlalchemy import make_url
 
 from tests.world import World

@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from alembic import command, context
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime.database import Database, is_away
@@ -29,17 +25,6 @@ class SchemaNotReadyError(Exception):
     """The database's schema is older than the one that this version needs, or not there."""
 
 
-def _config(scripts: Path, schema: str) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-    config.attributes["schema"] = schema
-    return config
-
-
-def _history(scripts: Path, schema: str) -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config(scripts, schema))
-
-
 async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str | None, str]:
     """Bring a service's schema to the newest revision, and bind it to an instance.
 
@@ -52,6 +37,8 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
         InstanceMismatchError: the schema belongs to another instance; nothing was changed.
         SchemaTooNewError: a newer version has migrated it, and this one does not run on it; nothing was changed.
     """
+    from rushes_runtime import migration_history as history  # noqa: PLC0415 - as it says
+
     # The lock's number is the schema's own, so that two services migrate side by side.
     lock = zlib.crc32(f"rushes-migrate-{database.schema}".encode())
     async with database.begin() as connection:
@@ -60,49 +47,19 @@ async def migrate(database: Database, scripts: Path, instance: str) -> tuple[str
         there = await connection.execute(text("SELECT to_regnamespace(:schema)"), {"schema": database.schema})
         if there.scalar_one() is None:
             await connection.execute(text(f'CREATE SCHEMA "{database.schema}"'))
-        before = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
+        before = await connection.run_sync(history.current_revision, database.schema)
         if before is not None:
             await _check_instance(connection, database.schema, instance)
-            if before not in _known(scripts, database.schema):
+            if before not in history.known(scripts, database.schema):
                 await _check_runs(connection, scripts, database.schema, before)
                 return before, before
-        config = _config(scripts, database.schema)
-
-        def upgrade(sync: Connection) -> None:
-            config.attributes["connection"] = sync
-            command.upgrade(config, "head")
-
-        await connection.run_sync(upgrade)
+        await connection.run_sync(history.upgrade, scripts, database.schema)
         await connection.execute(
             text("INSERT INTO instance (name) VALUES (:name) ON CONFLICT DO NOTHING"), {"name": instance}
         )
-        oldest = oldest_that_runs(scripts, database.schema)
+        oldest = history.oldest_that_runs(scripts, database.schema)
         await connection.execute(text("UPDATE instance SET oldest_that_runs = :oldest"), {"oldest": oldest})
-    return before, newest_revision(scripts, database.schema)
-
-
-def current_revision(connection: Connection, schema: str) -> str | None:
-    """The revision that a schema is at; None before the first migration."""
-    return MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_revision()
-
-
-def newest_revision(scripts: Path, schema: str) -> str:
-    """The newest revision of a service's history."""
-    head = _history(scripts, schema).get_current_head()
-    assert head, f"no migrations in {scripts}"
-    return head
-
-
-def oldest_that_runs(scripts: Path, schema: str) -> str:
-    """The revision of the oldest version that runs on a schema at the newest one.
-
-    A migration adds; versions from before it go on. One that does not says `breaks_older = True`.
-    """
-    history = list(_history(scripts, schema).walk_revisions())  # newest first
-    for script in history:
-        if getattr(script.module, "breaks_older", False):
-            return script.revision
-    return history[-1].revision
+    return before, history.newest_revision(scripts, database.schema)
 
 
 async def check_schema(database: Database, scripts: Path, instance: str) -> None:
@@ -113,10 +70,12 @@ async def check_schema(database: Database, scripts: Path, instance: str) -> None
         SchemaTooNewError: a newer version has migrated it, and this one does not run on it.
         InstanceMismatchError: of another instance.
     """
+    from rushes_runtime import migration_history as history  # noqa: PLC0415 - as it says
+
     async with database.begin() as connection:
-        current = await connection.run_sync(lambda sync: current_revision(sync, database.schema))
-    newest = newest_revision(scripts, database.schema)
-    if current is None or (current != newest and current in _known(scripts, database.schema)):
+        current = await connection.run_sync(history.current_revision, database.schema)
+    newest = history.newest_revision(scripts, database.schema)
+    if current is None or (current != newest and current in history.known(scripts, database.schema)):
         msg = f"database schema {database.schema} is at revision {current}, this version needs {newest}: run migrate"
         raise SchemaNotReadyError(msg)
     async with database.begin() as connection:
@@ -151,14 +110,12 @@ async def await_schema(
     return False
 
 
-def _known(scripts: Path, schema: str) -> set[str]:
-    return {each.revision for each in _history(scripts, schema).walk_revisions()}
-
-
 async def _check_runs(connection: AsyncConnection, scripts: Path, schema: str, revision: str) -> None:
     """Check that a schema which a newer version has migrated says that this version goes on to run."""
+    from rushes_runtime import migration_history as history  # noqa: PLC0415 - as it says
+
     oldest = (await connection.execute(text("SELECT oldest_that_runs FROM instance"))).scalar_one_or_none()
-    if oldest not in _known(scripts, schema):
+    if oldest not in history.known(scripts, schema):
         msg = f"database schema {schema} is at revision {revision}, for which this version is too old"
         raise SchemaTooNewError(msg)
 
@@ -171,15 +128,3 @@ async def _check_instance(connection: AsyncConnection, schema: str, instance: st
             f"but INSTANCE is {instance!r}: check DATABASE_URL and INSTANCE"
         )
         raise InstanceMismatchError(msg)
-
-
-def run_environment() -> None:
-    """What each service's `env.py` calls: run the migrations on the connection that `migrate` gave."""
-    schema = context.config.attributes["schema"]
-    context.configure(
-        connection=context.config.attributes["connection"],
-        version_table_schema=schema,
-        transactional_ddl=True,
-    )
-    with context.begin_transaction():
-        context.run_migrations()
