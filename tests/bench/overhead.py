@@ -47,7 +47,7 @@ from rushes_runtime.store import (
     open_store,
     place_sentinels,
 )
-from rushes_runtime.store.interface import Moved
+from rushes_runtime.store.interface import Moved, SmallObjects
 from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_circuits, make_worker
 from rushes_schemas import Encoding, Source
@@ -115,6 +115,12 @@ class TimedStore:
 
     def write(self, *where: Any, **options: Any) -> AbstractAsyncContextManager[Writing]:
         return self.store.write(*where, **options)
+
+    async def small(self, bucket: str) -> SmallObjects:
+        return await self.store.small(bucket)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self.store.turn()
 
     def shares_server(self, other: Store) -> bool:
         return self.store.shares_server(other)

@@ -67,7 +67,8 @@ class Bench:
     def _note(self, case: str, number: int, contender: Contender, ran: Ran) -> None:
         self.runs.setdefault(case, {}).setdefault(contender.name, []).append(ran)
         say(
-            f"{case}, round {number}: {contender.name} {ran.seconds:.2f} s, {ran.cpu_seconds:.1f} s CPU, "
+            f"{case}, round {number}: {contender.name} {ran.seconds:.2f} s, {ran.cpu_seconds:.1f} s CPU "
+            f"(servers {ran.server_cpu_seconds:.1f} s), "
             f"{ran.peak_rss_mb} MB"
         )
 
@@ -87,8 +88,11 @@ class Bench:
             case: {name: [round(ran.seconds, 2) for ran in runs] for name, runs in of.items()}
             for case, of in self.runs.items()
         }
-        figures["cpu_seconds"] = {
-            case: {name: round(_best(runs).cpu_seconds, 1) for name, runs in of.items()}
+        figures["cpu_seconds_and_servers"] = {
+            case: {
+                name: [round(_best(runs).cpu_seconds, 1), round(_best(runs).server_cpu_seconds, 1)]
+                for name, runs in of.items()
+            }
             for case, of in self.runs.items()
         }
         return figures

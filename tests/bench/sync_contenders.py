@@ -23,10 +23,15 @@ _LOOK_EVERY: Final = 0.02  # seconds
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that ended: its wall time, and what it took of processor and memory (MB of 2^20 bytes)."""
+    """A command that ended: its wall time, and what it took of processor and memory (MB of 2^20 bytes).
+
+    Attributes:
+        server_cpu_seconds: what the S3 server and PostgreSQL took meanwhile.
+    """
 
     seconds: float
     cpu_seconds: float
+    server_cpu_seconds: float
     peak_rss_mb: float
 
 
@@ -60,7 +65,7 @@ class Rushes:
             **_variables("SITES__SITE", site.settings),
         }
         command = [*command_of("rushes-syncer"), "full", "--number-workers", str(self._workers), "--json"]
-        return _run(command, environment)
+        return _run(stage, command, environment)
 
 
 class Rclone:
@@ -95,7 +100,7 @@ class Rclone:
         ]
         if site.settings.kind == "local":  # it has no checksums to compare with, and reads every file for them
             command.remove("--checksum")
-        return _run(command, environment, without=("AWS_CA_BUNDLE",))
+        return _run(stage, command, environment, without=("AWS_CA_BUNDLE",))
 
 
 def find_rclone() -> str:
@@ -135,8 +140,11 @@ def _remote(name: str, settings: StoreSettings) -> Mapping[str, str]:
     }
 
 
-def _run(command: Sequence[str | Path], environment: Mapping[str, str], without: Sequence[str] = ()) -> Ran:
+def _run(
+    stage: Stage, command: Sequence[str | Path], environment: Mapping[str, str], without: Sequence[str] = ()
+) -> Ran:
     whole = {name: value for name, value in os.environ.items() if name not in without} | dict(environment)
+    servers = stage.cpu_seconds()
     began = time.perf_counter()
     process = psutil.Popen(command, env=whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     peak = 0.0
@@ -152,7 +160,7 @@ def _run(command: Sequence[str | Path], environment: Mapping[str, str], without:
     seconds = time.perf_counter() - began
     output = process.stdout.read()
     assert process.returncode == 0, output[-5000:]
-    return Ran(seconds, cpu, round(peak, 1))
+    return Ran(seconds, cpu, stage.cpu_seconds() - servers, round(peak, 1))
 
 
 def _peak_rss(pid: int) -> float:

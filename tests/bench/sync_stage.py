@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import psutil
 from rushes_embedded.stack import Stack
 from rushes_runtime.database import Database
 from rushes_runtime.migrations import migrate
@@ -100,6 +101,13 @@ class Stage:
         self.folder = folder
         self.address = stack.objects.endpoint_url
         self.other_address = self.address.replace("127.0.0.1", "localhost")
+
+    def cpu_seconds(self) -> float:
+        """What the S3 server and PostgreSQL have taken so far."""
+        postgres = psutil.Process(self.stack.postgres.pid)
+        processes = [psutil.Process(self.stack.objects.pid), postgres, *postgres.children()]
+        taken = [process.cpu_times() for process in processes]
+        return sum(each.user + each.system + each.children_user + each.children_system for each in taken)
 
     def main(self, shape: Shape) -> StoreSettings:
         """The main store of a shape."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store import (
+    SMALL,
     Condition,
     IfMatch,
     ObjectAbsentError,
@@ -18,13 +20,15 @@ from rushes_runtime.store import (
     PreconditionFailedError,
     Reading,
     Store,
+    insist,
 )
 from rushes_schemas import PLACES, FailureCode, ObjectKind
 
 from rushes_syncer.bandwidth import UNLIMITED, Bandwidth
 
+_THREADS: Final = ThreadPoolExecutor(64, thread_name_prefix="copies")
 _HASHED_AT_ONCE: Final = 1 << 17  # bytes; more are hashed in a thread, and the other copies go on meanwhile
-_UNTOLD: Final = {None, "", "application/octet-stream", "binary/octet-stream"}  # types that say nothing
+_UNTOLD: Final = {"application/octet-stream", "binary/octet-stream"}  # types that say nothing
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ async def copy_object(
     scratch: Path,
     *,
     over: Condition,
+    size: int | None = None,
     sha256: str | None = None,
     moved: Callable[[int], None] | None = None,
     bandwidth: Bandwidth = UNLIMITED,
@@ -71,6 +76,7 @@ async def copy_object(
         scratch: not needed any more.
         over: what the site showed before this. So whatever lies there when it is written over is no newer than what
             was read from the main store since, however long this was paused, and whoever copies too.
+        size: its bytes, as far as is known: a small one is copied at less cost.
 
     Raises:
         ObjectAbsentError: the main store has no such object.
@@ -78,6 +84,8 @@ async def copy_object(
     """
     wanted = _Wanted(source, site, bucket, key, over, sha256, moved, bandwidth)
     try:
+        if size is not None and size <= SMALL and (copied := await _copy_small(wanted)):
+            return copied
         if site.shares_server(source) and (copied := await _copy_within(wanted)):
             return copied
         return await _copy_through(wanted)
@@ -87,6 +95,35 @@ async def copy_object(
         ) from None
 
 
+async def _copy_small(wanted: _Wanted) -> Copied | None:
+    """In a thread, from the first request to the last; None: it is not small."""
+    there, here = await wanted.source.small(wanted.bucket), await wanted.site.small(wanted.bucket)
+
+    def copy() -> Copied | None:
+        small = there.get(wanted.key)
+        if small is None:
+            return None
+        sha256 = hashlib.sha256(small.content).hexdigest()
+        _check(wanted, sha256)
+        written = here.put(
+            wanted.key,
+            small.content,
+            content_type=_content_type(small.content_type, wanted),
+            condition=wanted.over,
+            modified=small.modified,
+        )
+        return Copied(small.stat.bytes, sha256, written.etag, small.stat.etag)
+
+    async def once() -> Copied | None:
+        async with wanted.source.turn(), wanted.site.turn():
+            return await asyncio.get_running_loop().run_in_executor(_THREADS, copy)
+
+    copied = await insist(once)
+    if copied:
+        await _count(wanted, copied.bytes)
+    return copied
+
+
 async def _copy_through(wanted: _Wanted) -> Copied:
     async with wanted.source.read(wanted.bucket, wanted.key) as reading:
         sha256 = hashlib.sha256()
@@ -94,7 +131,7 @@ async def _copy_through(wanted: _Wanted) -> Copied:
             wanted.bucket,
             wanted.key,
             size=reading.stat.bytes,
-            content_type=_content_type(reading, wanted),
+            content_type=_content_type(reading.content_type, wanted),
             condition=wanted.over,
             modified=reading.modified,
         ) as writing:
@@ -117,7 +154,7 @@ async def _copy_within(wanted: _Wanted) -> Copied | None:
         wanted.bucket,
         wanted.key,
         stat=reading.stat,
-        content_type=_content_type(reading, wanted),
+        content_type=_content_type(reading.content_type, wanted),
         condition=wanted.over,
         modified=reading.modified,
     )
@@ -176,10 +213,9 @@ def kind_of_key(bucket: str, key: str) -> ObjectKind | None:
     return None
 
 
-def _content_type(reading: Reading, wanted: _Wanted) -> str:
+def _content_type(told: str | None, wanted: _Wanted) -> str:
     """As the source has it; a folder has none, and then the kind of the object says it."""
-    if reading.content_type not in _UNTOLD:
-        assert reading.content_type
-        return reading.content_type
+    if told and told not in _UNTOLD:
+        return told
     kind = kind_of_key(wanted.bucket, wanted.key)
     return PLACES[kind].content_type if kind else "application/octet-stream"

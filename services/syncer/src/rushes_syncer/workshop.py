@@ -99,6 +99,7 @@ class CopyWorkshop:
             stored.key,
             scratch,
             over=await fenced_writes.seen(store, stored.bucket, stored.key),
+            size=stored.bytes,
             sha256=stored.sha256,
             moved=lambda _moved: progress.moved(),
         )

@@ -1,6 +1,7 @@
 """Object stores behind one small interface: S3 and a local folder."""
 
 from rushes_runtime.store.interface import (
+    SMALL,
     Condition,
     Downloaded,
     IfAbsent,
@@ -26,9 +27,11 @@ from rushes_runtime.store.proof import (
     prove_whole,
     refuses_conditional_writes,
 )
+from rushes_runtime.store.window import insist
 
 __all__ = [
     "SENTINEL_KEY",
+    "SMALL",
     "Condition",
     "Downloaded",
     "IfAbsent",
@@ -46,6 +49,7 @@ __all__ = [
     "Unconditional",
     "Writing",
     "absent_from_whole",
+    "insist",
     "open_store",
     "place_sentinels",
     "prove_whole",

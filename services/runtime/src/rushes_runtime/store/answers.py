@@ -51,11 +51,12 @@ _BENEATH: Final = (
 
 
 @contextmanager
-def answers(operation: str, where: str) -> Iterator[None]:
+def answers(operation: str, where: str, store: str) -> Iterator[None]:
     """Counts calls, and turns what the endpoint says into the store's answers.
 
     Args:
         where: the object and the endpoint, for people.
+        store: the endpoint's name.
     """
     outcome = "error"
     try:
@@ -67,7 +68,7 @@ def answers(operation: str, where: str) -> Iterator[None]:
     except AttemptFailedError:  # said in our words already
         raise
     except Exception as error:
-        answer, outcome = _answer(error, f"{operation} {where}")
+        answer, outcome = _answer(error, f"{operation} {where}", store)
         if answer is error:
             raise
         raise answer from error
@@ -83,7 +84,7 @@ def code_of(error: Exception) -> str:
     return found[1] if found else ""
 
 
-def _answer(error: Exception, where: str) -> tuple[Exception, str]:
+def _answer(error: Exception, where: str, store: str) -> tuple[Exception, str]:
     if not isinstance(error, ClientError | BaseError | BotoCoreError | HttpError | OSError | TimeoutError):
         return error, "error"
     code = code_of(error)
@@ -94,7 +95,7 @@ def _answer(error: Exception, where: str) -> tuple[Exception, str]:
     if code in _DENIED or isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return StoreDeniedError(f"{where}: {code or _sentence(error)}"), "denied"
     if code in _BUSY:
-        return StoreBusyError(f"{where}: {code}"), "busy"
+        return StoreBusyError(f"{where}: {code}", store), "busy"
     return StoreUnavailableError(f"{where}: {code or _sentence(error)}"), "error"
 
 

@@ -8,9 +8,7 @@ deletes, buckets.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -26,9 +24,9 @@ from rushes_runtime.settings import StoreSettings
 from rushes_runtime.store.access_key import make_session
 from rushes_runtime.store.answers import answers
 from rushes_runtime.store.fast_listing import parse_listings_fast
-from rushes_runtime.store.interface import StoreBusyError, StoreUnavailableError
+from rushes_runtime.store.interface import StoreUnavailableError
 from rushes_runtime.store.memory import Memory
-from rushes_runtime.store.window import Window
+from rushes_runtime.store.window import Window, insist
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Credential
@@ -36,10 +34,6 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-_BUSY_TRIES: Final = 8  # with waits that double, 15 s in all
-_TRIES: Final = 3
-_FIRST_WAIT: Final = 0.1  # seconds
-_LONGEST_WAIT: Final = 5.0  # seconds
 _WHOLE_REQUEST: Final = timedelta(days=1)  # obstore would end a long read after 30 s, however well it goes
 
 
@@ -48,11 +42,11 @@ class Endpoint:
 
     def __init__(self, settings: StoreSettings) -> None:
         self.name = f"S3 {settings.endpoint_url or 'AWS'}"
-        self.window = Window()
+        self.window = Window(self.name)
         self.memory = Memory()
         self._settings = settings
         self._resources = AsyncExitStack()
-        self._buckets: dict[tuple[str, float | None], Bucket] = {}
+        self._buckets: dict[tuple[str, float | None, int], Bucket] = {}
         self._chain_key: S3Credential | None = None
         self._session: aioboto3.Session
         self.client: S3Client
@@ -92,42 +86,36 @@ class Endpoint:
         return f"{self.full_name(bucket)}/{key} at {self.name}"
 
     async def ask(self, operation: str, bucket: str, key: str, request: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask in the window; again after a wait while the endpoint is busy, a few times if it fails.
-
-        A write that was done, but whose answer was lost, breaks its own condition when it is asked for again.
+        """Ask in the window, and as `insist` does.
 
         Raises:
             StoreError: as the last try says.
             PreconditionFailedError: the condition of a write did not hold.
         """
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                async with self.window.request():
-                    with answers(operation, self.where(bucket, key)):
-                        return await request()
-            except StoreUnavailableError as error:
-                if tries >= (_BUSY_TRIES if isinstance(error, StoreBusyError) else _TRIES):
-                    raise
-            wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**tries)
-            await asyncio.sleep(wait * (1 - random.random() / 2))  # noqa: S311 - spreads load, guards nothing
 
-    async def bucket(self, bucket: str, *, patience: float | None = None) -> Bucket:
+        async def once() -> Answer:
+            async with self.window.request():
+                with answers(operation, self.where(bucket, key), self.name):
+                    return await request()
+
+        return await insist(once)
+
+    async def bucket(self, bucket: str, *, patience: float | None = None, retries: int = 0) -> Bucket:
         """A bucket for obstore, which signs with the access key as it is at each request.
 
         Args:
             bucket: without the studio's prefix.
-            patience: seconds for a whole request with its answer, and for asking again; default: `ask` asks again.
+            patience: seconds for a whole request with its answer; default: as long as bytes come.
+            retries: how often obstore itself asks again.
         """
         if not (self._settings.access_key_id or self._settings.access_key_id_file):
             await self._renew_chain_key()
-        which = self.full_name(bucket), patience
+        which = self.full_name(bucket), patience, retries
         if which not in self._buckets:
             self._buckets[which] = self._open_bucket(*which)
         return self._buckets[which]
 
-    def _open_bucket(self, name: str, patience: float | None) -> Bucket:
+    def _open_bucket(self, name: str, patience: float | None, retries: int) -> Bucket:
         settings = self._settings
         whole = timedelta(seconds=min(patience, settings.read_timeout)) if patience else _WHOLE_REQUEST
         options: ClientConfig = {
@@ -151,7 +139,7 @@ class Endpoint:
             name,
             config=config,
             client_options=options,
-            retry_config={"max_retries": 2 if patience else 0, "retry_timeout": whole},
+            retry_config={"max_retries": retries, "retry_timeout": whole},
             credential_provider=self._access_key,
         )
 

@@ -11,11 +11,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from rushes_schemas import FailureCode
 
 from rushes_runtime.failures import AttemptFailedError
+
+SMALL: Final = 1 << 18  # bytes
 
 Moved: TypeAlias = Callable[[int], None]
 
@@ -32,7 +34,11 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreBusyError(StoreUnavailableError):
-    """It asks for fewer requests: 503 SlowDown."""
+    """The store of this name asks for fewer requests: 503 SlowDown."""
+
+    def __init__(self, message: str, store: str) -> None:
+        super().__init__(message)
+        self.store = store
 
 
 class StoreDeniedError(StoreError):
@@ -121,6 +127,38 @@ class Writing(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Small:
+    """A small object, whole; otherwise as `Reading`."""
+
+    stat: ObjectStat
+    content_type: str | None
+    modified: datetime
+    content: bytes
+
+
+class SmallObjects(Protocol):
+    """Small objects of one bucket, by calls that block: for threads.
+
+    A hop to a thread and back costs half of what the same requests cost as coroutines, and where objects are small
+    that is most of a copy. A thread cannot be cancelled; each call ends within seconds.
+    """
+
+    def get(self, key: str) -> Small | None:
+        """An object; None: it is larger than `SMALL`.
+
+        Raises:
+            ObjectAbsentError: no such object.
+        """
+        ...
+
+    def put(
+        self, key: str, content: bytes, *, content_type: str, condition: Condition, modified: datetime
+    ) -> ObjectStat:
+        """As `Store.write`, all at once."""
+        ...
+
+
 class Store(Protocol):
     """An object store. Every method may raise `StoreError`."""
 
@@ -167,6 +205,14 @@ class Store(Protocol):
             modified: when its content was made; default: now. A folder keeps it as the file's time, an S3 store as
                 the metadata `mtime` (seconds since 1970), as rclone does.
         """
+        ...
+
+    async def small(self, bucket: str) -> SmallObjects:
+        """Small objects of a bucket. Call them inside of `turn`."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Room for requests to this store, for as long as the block runs."""
         ...
 
     def shares_server(self, other: Store) -> bool:

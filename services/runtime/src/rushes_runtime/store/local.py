@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from rushes_schemas import FailureCode
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store import transfers
 from rushes_runtime.store.interface import (
+    SMALL,
     Condition,
     Downloaded,
     IfMatch,
@@ -29,6 +30,8 @@ from rushes_runtime.store.interface import (
     ObjectStat,
     PreconditionFailedError,
     Reading,
+    Small,
+    SmallObjects,
     Store,
     StoreDeniedError,
     StoreUnavailableError,
@@ -165,13 +168,16 @@ class LocalStore:
         """A new file on the object's file system, under a temporary name."""
         target = self.path(bucket, key)
         with _answers(target):
-            if not self._bucket(bucket).is_dir():
-                msg = f"the bucket {self._bucket(bucket)} is not there: run migrate --store, or mount it"
-                raise StoreUnavailableError(msg)
             folder = self._bucket(bucket) / key.partition("-")[0] / _UPLOADS
-            folder.mkdir(parents=True, exist_ok=True)
             temporary = folder / uuid4().hex
-            return temporary, temporary.open("xb", buffering=0)
+            try:
+                return temporary, temporary.open("xb", buffering=0)
+            except FileNotFoundError:
+                if not self._bucket(bucket).is_dir():
+                    msg = f"the bucket {self._bucket(bucket)} is not there: run migrate --store, or mount it"
+                    raise StoreUnavailableError(msg) from None
+                folder.mkdir(parents=True, exist_ok=True)
+                return temporary, temporary.open("xb", buffering=0)
 
     async def download(self, bucket: str, key: str, path: Path, moved: Moved | None = None) -> Downloaded:
         return await transfers.download(self, bucket, key, path, moved)
@@ -205,6 +211,12 @@ class LocalStore:
         with (self._bucket(bucket) / f"{_OURS}lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    async def small(self, bucket: str) -> SmallObjects:
+        return _SmallFiles(self, bucket)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     def shares_server(self, other: Store) -> bool:
         return False
@@ -265,6 +277,7 @@ class _FileWriting:
         self._modified = modified
         self._held: list[bytes] = []
         self._temporary: Path | None = None
+        self._committed = False
         self._writer: BinaryIO | None = None
 
     async def write(self, chunk: bytes) -> None:
@@ -291,14 +304,49 @@ class _FileWriting:
         assert self._temporary is not None
         with _answers(self._temporary):
             os.fsync(self._writer.fileno())
-        return self._store._commit(self._bucket, self._key, self._temporary, self._condition, self._modified)
+        stat = self._store._commit(self._bucket, self._key, self._temporary, self._condition, self._modified)
+        self._committed = True
+        return stat
+
+    def commit_whole(self, content: bytes) -> ObjectStat:
+        """Write and commit, in the thread that this is called in."""
+        self._held.append(content)
+        return self._commit()
 
     def close(self) -> None:
         """Remove what was not committed."""
         if self._writer is not None:
             self._writer.close()
-        if self._temporary is not None:
+        if self._temporary is not None and not self._committed:
             self._temporary.unlink(missing_ok=True)
+
+
+class _SmallFiles:
+    """Small objects of one bucket."""
+
+    def __init__(self, store: LocalStore, bucket: str) -> None:
+        self._store = store
+        self._bucket = bucket
+
+    def get(self, key: str) -> Small | None:
+        path = self._store.path(self._bucket, key)
+        reader, stat = _open(path, key)
+        with reader, _answers(path):
+            if stat.bytes > SMALL:
+                return None
+            content = reader.read(SMALL + 1)
+            if len(content) != stat.bytes or _object_stat(key, os.fstat(reader.fileno())) != stat:
+                raise AttemptFailedError(FailureCode.SOURCE_CHANGED, f"{path} changed while it was read")
+        return Small(stat, None, stat.modified, content)
+
+    def put(
+        self, key: str, content: bytes, *, content_type: str, condition: Condition, modified: datetime
+    ) -> ObjectStat:
+        writing = _FileWriting(self._store, self._bucket, key, len(content), condition, modified)
+        try:
+            return writing.commit_whole(content)
+        finally:
+            writing.close()
 
 
 def _open(path: Path, key: str) -> tuple[BinaryIO, ObjectStat]:

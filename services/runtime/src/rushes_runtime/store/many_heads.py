@@ -63,10 +63,10 @@ class ManyHeads:
 
     async def absent(self, bucket: str, keys: Collection[str]) -> frozenset[str]:
         """As `Store.absent`. Cancelled, it leaves each thread to the end of its present HEAD."""
-        looks = _Looks(await self._endpoint.bucket(bucket, patience=_PATIENCE), keys)
+        looks = _Looks(await self._endpoint.bucket(bucket, patience=_PATIENCE, retries=2), keys)
         loop = asyncio.get_running_loop()
         try:
-            with answers("stat", self._endpoint.where(bucket, "")):
+            with answers("stat", self._endpoint.where(bucket, ""), self._endpoint.name):
                 found = await asyncio.gather(
                     *(loop.run_in_executor(self._threads, looks.look) for _ in range(min(_AT_ONCE, len(keys))))
                 )

@@ -78,7 +78,7 @@ class WholeWriting:
                 wanted.key,
                 content,
                 attributes={"Content-Type": wanted.content_type, **wanted.metadata},
-                mode=_mode(wanted.condition),
+                mode=mode_of(wanted.condition),
                 use_multipart=False,
             ),
         )
@@ -230,7 +230,7 @@ def headers(condition: Condition) -> dict[str, Any]:
             return {}
 
 
-def _mode(condition: Condition) -> Any:
+def mode_of(condition: Condition) -> Any:
     """A condition for obstore."""
     match condition:
         case IfMatch(etag):

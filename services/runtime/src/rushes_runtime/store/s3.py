@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,7 @@ from rushes_runtime.store.interface import (
     ObjectAbsentError,
     ObjectStat,
     Reading,
+    SmallObjects,
     Store,
     StoreDeniedError,
     StoreUnavailableError,
@@ -33,9 +34,10 @@ from rushes_runtime.store.interface import (
 )
 from rushes_runtime.store.many_heads import ManyHeads
 from rushes_runtime.store.multipart import LEAST_PART, PartsWriting, Wanted, WholeWriting, abort, bare, headers
+from rushes_runtime.store.s3_small import S3SmallObjects, modified_of, object_stat
 
 if TYPE_CHECKING:
-    from obstore import GetResult, ObjectMeta
+    from obstore import GetResult
 
 _CHUNK: Final = 1 << 20
 
@@ -62,7 +64,7 @@ class S3Store:
 
         async def head() -> ObjectStat | None:
             try:
-                return _object_stat(await obstore.head_async(of, key))
+                return object_stat(await obstore.head_async(of, key))
             except FileNotFoundError:
                 return None
 
@@ -96,18 +98,18 @@ class S3Store:
             return opened, bytes(await opened.bytes_async()) if opened.meta["size"] <= _CHUNK else None
 
         opened, content = await self._endpoint.ask("download", bucket, key, get)
-        stat = _object_stat(opened.meta)
+        stat = object_stat(opened.meta)
         attributes = opened.attributes
         chunks = _only(content) if content is not None else self._stream(bucket, opened, stat)
         async with aclosing(chunks):
-            yield Reading(stat, attributes.get("Content-Type"), _modified(attributes.get("mtime"), stat), chunks)
+            yield Reading(stat, attributes.get("Content-Type"), modified_of(attributes.get("mtime"), stat), chunks)
 
     async def _stream(self, bucket: str, opened: GetResult, stat: ObjectStat) -> AsyncGenerator[bytes]:
         read = 0
         where = self._endpoint.where(bucket, stat.key)
         stream = opened.stream(min_chunk_size=_CHUNK)
         while True:
-            with answers("read", where):
+            with answers("read", where, self.name):
                 try:
                     chunk = await anext(stream)
                 except StopAsyncIteration:
@@ -158,6 +160,12 @@ class S3Store:
         return await transfers.upload(
             self, bucket, key, path, content_type=content_type, condition=condition, moved=moved
         )
+
+    async def small(self, bucket: str) -> SmallObjects:
+        return await S3SmallObjects.of(self._endpoint, bucket)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        return self._endpoint.window.request()
 
     def shares_server(self, other: Store) -> bool:
         return isinstance(other, S3Store) and other._endpoint.address == self._endpoint.address
@@ -229,14 +237,3 @@ class S3Store:
 
 async def _only(content: bytes) -> AsyncGenerator[bytes]:
     yield content
-
-
-def _object_stat(meta: ObjectMeta) -> ObjectStat:
-    return ObjectStat(meta["path"], meta["size"], bare(meta["e_tag"] or ""), meta["last_modified"])
-
-
-def _modified(mtime: str | None, stat: ObjectStat) -> datetime:
-    """When the content was made: as the writer says, rclone or we, else when it was written here."""
-    with suppress(ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(float(mtime or ""), UTC)
-    return stat.modified

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
-from rushes_runtime.store.interface import StoreBusyError
+from rushes_runtime.store.interface import StoreBusyError, StoreUnavailableError
+
+Answer = TypeVar("Answer")
 
 MOST: Final = 64
+_BUSY_TRIES: Final = 8  # with waits that double, 15 s in all
+_TRIES: Final = 3
+_FIRST_WAIT: Final = 0.1  # seconds
+_LONGEST_WAIT: Final = 5.0  # seconds
 
 
 class Pace:
@@ -48,7 +55,11 @@ class Pace:
 class Window:
     """Lets requests go on as its pace allows, in the order in which they came."""
 
-    def __init__(self, pace: Pace | None = None) -> None:
+    def __init__(self, store: str, pace: Pace | None = None) -> None:
+        """Args:
+        store: whose requests these are: that another store is busy leaves the window as it is.
+        """
+        self._store = store
         self.pace = pace or Pace()
         self._under_way = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -61,8 +72,9 @@ class Window:
         try:
             yield
             self.pace.answered()
-        except StoreBusyError:
-            self.pace.refused(began)
+        except StoreBusyError as error:
+            if error.store == self._store:
+                self.pace.refused(began)
             raise
         finally:
             self._under_way -= 1
@@ -90,3 +102,23 @@ class Window:
             if not turn.done():
                 self._under_way += 1
                 turn.set_result(None)
+
+
+async def insist(request: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Ask again after a wait: while a store is busy, and a few times if it fails.
+
+    A write that was done, but whose answer was lost, breaks its own condition when it is asked for again.
+
+    Raises:
+        StoreError: as the last try says.
+    """
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            return await request()
+        except StoreUnavailableError as error:
+            if tries >= (_BUSY_TRIES if isinstance(error, StoreBusyError) else _TRIES):
+                raise
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**tries)
+        await asyncio.sleep(wait * (1 - random.random() / 2))  # noqa: S311 - spreads load, guards nothing
