@@ -80,7 +80,7 @@ audit: environment ## Ask sources of advisories about the locked packages; says 
 check: environment ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy schemas/src services/*/src tests docs helm image
+	$(BIN)/mypy schemas/src services/*/src tests docs helm image examples
 
 .PHONY: bench-intake
 bench-intake: environment ## Intake against a bare consumer that writes as many rows
