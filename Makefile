@@ -157,6 +157,7 @@ test-kubernetes: environment image ## Image and chart on real Kubernetes; needs 
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas, documentation tables and the chart's schema anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json
+	$(BIN)/python -m rushes_schemas.typescript schemas/typescript/rushes.ts
 	$(BIN)/python -m docs.generate
 	$(BIN)/python helm/generate.py
 	$(BIN)/python -m helm.dashboards
