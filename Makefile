@@ -80,7 +80,7 @@ audit: environment ## Ask sources of advisories about the locked packages; says 
 check: environment ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy schemas/src services/*/src tests docs helm image
+	$(BIN)/mypy schemas/src services/*/src tests docs helm image examples
 
 .PHONY: bench-intake
 bench-intake: environment ## Intake against a bare consumer that writes as many rows
@@ -157,6 +157,7 @@ test-kubernetes: environment image ## Image and chart on real Kubernetes; needs 
 .PHONY: schemas
 schemas: environment ## Generate JSON Schemas, documentation tables and the chart's schema anew
 	$(BIN)/python -m rushes_schemas.json_schemas schemas/src/rushes_schemas/json
+	$(BIN)/python -m rushes_schemas.typescript schemas/typescript/rushes.ts
 	$(BIN)/python -m docs.generate
 	$(BIN)/python helm/generate.py
 	$(BIN)/python -m helm.dashboards

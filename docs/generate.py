@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -116,6 +117,20 @@ def _metric_rows(module: ModuleType) -> Iterator[str]:
             yield f"| `{name}` | {told.type} | {told.unit} | {labels} | {told.documentation} |"
 
 
+_LANGUAGES: Final = {".py": "python", ".java": "java", ".go": "go", ".mjs": "js", ".sh": "sh"}
+
+
+def publishers_document() -> str:
+    """`publishers.md`: itself, with each example as its file is now after the comment that names it."""
+
+    def shown(comment: re.Match[str]) -> str:
+        example = DOCS.parent / comment[1]
+        return f"<!-- {comment[1]} -->\n\n```{_LANGUAGES[example.suffix]}\n{example.read_text(encoding='utf-8')}```\n"
+
+    page = (DOCS / "publishers.md").read_text(encoding="utf-8")
+    return re.sub(r"^<!-- (\S+) -->\n(?:\n```.*?^```\n)?", shown, page, flags=re.MULTILINE | re.DOTALL)
+
+
 def asyncapi_html() -> str:
     """`asyncapi.html`: the document as a page."""
     return asyncapi_page(asyncapi_document())
@@ -125,6 +140,7 @@ DOCUMENTS: Final = {
     "settings.md": settings_document,
     "failure-codes.md": failure_codes_document,
     "metrics.md": metrics_document,
+    "publishers.md": publishers_document,
     "asyncapi.json": asyncapi_text,
     "asyncapi.html": asyncapi_html,
 }

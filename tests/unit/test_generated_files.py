@@ -10,6 +10,7 @@ import pytest
 import rushes_schemas
 from rushes_schemas import CONTRACTS, Contract
 from rushes_schemas.json_schemas import schema_file, schema_text
+from rushes_schemas.typescript import typescript_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,6 +19,10 @@ ROOT = Path(__file__).parents[2]
 def test_committed_json_schemas_are_those_of_the_models(contract: Contract) -> None:
     committed = Path(rushes_schemas.__file__).parent / "json" / schema_file(contract)
     assert committed.read_text() == schema_text(contract), "run `make schemas`"
+
+
+def test_committed_types_for_web_clients_are_those_of_the_models() -> None:
+    assert (ROOT / "schemas" / "typescript" / "rushes.ts").read_text() == typescript_text(), "run `make schemas`"
 
 
 @pytest.mark.parametrize("folder", ["docs", "helm/rushes"])

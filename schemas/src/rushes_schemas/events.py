@@ -7,7 +7,7 @@ values that they do not know as they came.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +27,8 @@ from rushes_schemas.fields import (
 from rushes_schemas.statuses import exposed_status
 
 Bucket = Literal["movies", "pictures", "files"]
+# Of `StatusChanged`; for Rushes' own services, and for nobody else.
+OWN_FIELDS: Final = frozenset({"internal_status", "internal_previous_status", "upload"})
 
 
 class Event(BaseModel):
@@ -179,10 +181,9 @@ class StatusChanged(Event):
 
         The statuses follow the switch as it is now, not as it was when the event was sent.
         """
-        own = {"internal_status", "internal_previous_status", "upload"}
         previous = self.internal_previous_status
         return {
-            **self.model_dump(mode="json", exclude=own),
+            **self.model_dump(mode="json", exclude=set(OWN_FIELDS)),
             "status": exposed_status(self.internal_status, expose_missing=expose_missing),
             "previous_status": previous and exposed_status(previous, expose_missing=expose_missing),
         }

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from rushes_schemas.statuses import ValidationStatus, exposed_status
 
-_MINIMAL: Final = ("id", "name", "extension", "revision", "position", "status")
-_PRESENTED: Final = (
+MINIMAL: Final = ("id", "name", "extension", "revision", "position", "status")
+PRESENTED: Final = (
     "id",
     "name",
     "original_name",
@@ -76,11 +76,11 @@ class Preview(BaseModel):
 
     def present(self, *, expose_missing: bool = False) -> dict[str, Any]:
         """What a list of previews shows."""
-        return _exposed({field: _plain(getattr(self, field)) for field in _PRESENTED}, expose_missing)
+        return _exposed({field: _plain(getattr(self, field)) for field in PRESENTED}, expose_missing)
 
     def present_minimal(self, *, expose_missing: bool = False) -> dict[str, Any]:
         """What a player needs to know."""
-        return _exposed({field: _plain(getattr(self, field)) for field in _MINIMAL}, expose_missing)
+        return _exposed({field: _plain(getattr(self, field)) for field in MINIMAL}, expose_missing)
 
 
 def _exposed(shape: Mapping[str, Any], expose_missing: bool) -> dict[str, Any]:
