@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,8 +24,8 @@ from rushes_runtime.store import (
 from rushes_schemas import PLACES, FailureCode, ObjectKind
 
 from rushes_syncer.bandwidth import UNLIMITED, Bandwidth
+from rushes_syncer.crew import crew
 
-_THREADS: Final = ThreadPoolExecutor(64, thread_name_prefix="copies")
 _HASHED_AT_ONCE: Final = 1 << 17  # bytes; more are hashed in a thread, and the other copies go on meanwhile
 _UNTOLD: Final = {"application/octet-stream", "binary/octet-stream"}  # types that say nothing
 
@@ -116,7 +115,7 @@ async def _copy_small(wanted: _Wanted) -> Copied | None:
 
     async def once() -> Copied | None:
         async with wanted.source.turn(), wanted.site.turn():
-            return await asyncio.get_running_loop().run_in_executor(_THREADS, copy)
+            return await crew().do(copy)
 
     copied = await insist(once)
     if copied:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+_CHAIN_KEY_KEPT: Final = timedelta(minutes=1)  # the session itself renews those that end
 _WHOLE_REQUEST: Final = timedelta(days=1)  # obstore would end a long read after 30 s, however well it goes
 
 
@@ -144,12 +145,22 @@ class Endpoint:
         )
 
     def _access_key(self) -> S3Credential:
-        """From settings or files at once; of the AWS chain, which has to be waited for, the last one."""
+        """What obstore signs with until it ends: then it asks again.
+
+        A key that the settings name does not end. One in files is read for each request. That of the AWS chain, which
+        has to be waited for, is the last that was seen, and is taken from here anew each minute.
+        """
         now = datetime.now(UTC)
         if key := self._settings.read_access_key():
-            return {"access_key_id": key[0], "secret_access_key": key[1], "token": None, "expires_at": now}
+            fixed = self._settings.access_key_id_file is None and self._settings.secret_access_key_file is None
+            return {
+                "access_key_id": key[0],
+                "secret_access_key": key[1],
+                "token": None,
+                "expires_at": None if fixed else now,
+            }
         assert self._chain_key
-        return {**self._chain_key, "expires_at": now}
+        return {**self._chain_key, "expires_at": now + _CHAIN_KEY_KEPT}
 
     async def _renew_chain_key(self) -> None:
         found: Any = self._session.get_credentials()  # its types say boto3's, which does not wait
