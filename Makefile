@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DISTRIBUTIONS := schemas services/runtime services/normalizer services/syncer services/embedded
+DISTRIBUTIONS := schemas services/runtime services/normalizer services/syncer services/kitsu services/embedded
 
 .PHONY: help
 help: ## Show the targets
@@ -29,7 +29,7 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  pyproject.toml --group pyproject.toml:dev \
-	  $(foreach name,schemas runtime normalizer syncer embedded,--no-emit-package rushes-$(name)) \
+	  $(foreach name,schemas runtime normalizer syncer kitsu embedded,--no-emit-package rushes-$(name)) \
 	  -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
