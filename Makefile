@@ -72,6 +72,10 @@ chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
 contracts: environment ## Check the contracts: official parsers, compilers, the last release, publishers in each language
 	$(BIN)/python -m pytest tests/contracts
 
+.PHONY: test-zou
+test-zou: environment ## A real Zou, its movies made by Rushes; installs Zou in the cache, needs redis-server
+	$(BIN)/python -m pytest tests/zou
+
 .PHONY: audit
 audit: environment ## Ask sources of advisories about the locked packages; says so if none answers
 	$(BIN)/python -m tests.audit requirements.lock image/requirements.lock
