@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DISTRIBUTIONS := schemas services/runtime services/normalizer services/syncer services/embedded
+DISTRIBUTIONS := schemas services/runtime services/normalizer services/syncer services/kitsu services/embedded
 
 .PHONY: help
 help: ## Show the targets
@@ -29,7 +29,7 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  pyproject.toml --group pyproject.toml:dev \
-	  $(foreach name,schemas runtime normalizer syncer embedded,--no-emit-package rushes-$(name)) \
+	  $(foreach name,schemas runtime normalizer syncer kitsu embedded,--no-emit-package rushes-$(name)) \
 	  -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
@@ -71,6 +71,10 @@ chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
 .PHONY: contracts
 contracts: environment ## Check the contracts: official parsers, compilers, the last release, publishers in each language
 	$(BIN)/python -m pytest tests/contracts
+
+.PHONY: test-zou
+test-zou: environment ## A real Zou, its movies made by Rushes; installs Zou in the cache, needs redis-server
+	$(BIN)/python -m pytest tests/zou
 
 .PHONY: audit
 audit: environment ## Ask sources of advisories about the locked packages; says so if none answers

@@ -29,7 +29,8 @@ def programs_of(name: str, lock: Path) -> Path:
     if not (place / "complete").exists():  # made in its place, for its programs name it
         venv.create(place, clear=True, with_pip=True)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "-r", str(lock)], check=True, stdout=sys.stderr)
+        # A lock names all that is needed; older pips take a package with an extra for one that it doesn't name.
+        subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(lock)], check=True, stdout=sys.stderr)
         (place / "complete").touch()
     return place / "bin"
 

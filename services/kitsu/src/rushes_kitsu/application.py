@@ -1,0 +1,58 @@
+"""Wires the bridge's parts from its settings."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from rushes_runtime import metrics
+from rushes_runtime.database import Database
+from rushes_runtime.health import Health
+from rushes_runtime.intake import Intake
+from rushes_runtime.migrations import check_schema
+from rushes_runtime.service import Need, run_service
+from rushes_runtime.wiring import make_janitor, make_relay
+
+from rushes_kitsu.chores import DispatchChores
+from rushes_kitsu.dispatches import SCHEMA
+from rushes_kitsu.nomad_server import NomadServer
+from rushes_kitsu.outcomes import CONTRACTS_BY_TOPIC, OutcomeIntake
+from rushes_kitsu.passing_on import open_onward
+from rushes_kitsu.settings import KitsuSettings
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+SERVICE: Final = "kitsu"
+
+
+async def serve(settings: KitsuSettings) -> int:
+    """Answer Zou until a signal; the exit code. Several processes share the work.
+
+    Raises:
+        InstanceMismatchError: the database belongs to another instance.
+    """
+    async with AsyncExitStack() as resources:
+        database = Database.of(settings, SCHEMA)
+        resources.push_async_callback(database.close)
+        onward = await resources.enter_async_context(open_onward(settings.pass_on_to))
+        health = Health()
+        metrics.DATABASE_ANSWERED.set_to_current_time()
+        relay = make_relay(settings, SERVICE, database, health)
+        intake = Intake(
+            service=SERVICE,
+            group=f"{settings.instance}.{SERVICE}",
+            kafka=settings.kafka,
+            contracts=CONTRACTS_BY_TOPIC,
+            database=database,
+            handler=OutcomeIntake(),
+            health=health,
+            took_in=lambda: None,
+            tombstones=True,
+        )
+        return await run_service(
+            health=health,
+            operations=(settings.operations_host, settings.operations_port),
+            needs=[Need("PostgreSQL", lambda: check_schema(database, MIGRATIONS, settings.instance))],
+            front=[NomadServer(settings, database, onward, health, relay.hint.give), intake],
+            back=[relay, make_janitor(settings, database, DispatchChores(float(settings.retention)), health)],
+        )

@@ -1,0 +1,115 @@
+"""The rows of what Zou has dispatched, and the few statements that write and read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from rushes_runtime import outbox
+from rushes_runtime.outbox import Outgoing
+from rushes_schemas import Encoding, Envelope, PreviewUploaded
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rushes_kitsu.job_ids import JobId
+
+SCHEMA: Final = "kitsu"
+EVENT_SOURCE: Final = "/rushes/kitsu"
+# What Zou plays is mp4, whatever was uploaded; what the source is, its bytes say.
+_EXTENSION: Final = "mp4"
+
+
+class JobState(StrEnum):
+    """A dispatched job, as Zou needs to know it."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """What is known of a dispatched job."""
+
+    state: JobState
+    failure_code: str | None = None
+    failure_message: str | None = None
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class UploadEnd:
+    """The state of a preview whose upload of that time has ended; `failure_code` None: it plays."""
+
+    preview_file_id: UUID
+    uploaded_at: datetime
+    failure_code: str | None
+    failure_message: str | None
+
+
+# Dispatches of one preview follow one another: their events stand in the outbox in the order of their times, which come
+# from the one clock that all replicas share.
+_LOCK_PREVIEW: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))")
+_WRITE: Final = text("""
+    INSERT INTO dispatch (event_id, job, preview_file_id, uploaded_at)
+    VALUES (:event, :job, :preview, clock_timestamp())
+    RETURNING uploaded_at""")
+_LOOK: Final = text(
+    "SELECT state, failure_code, failure_message, uploaded_at AS started_at FROM dispatch WHERE event_id = :event"
+)
+# An upload that came later ends those before it, too: they were for a file that is no longer there.
+_END: Final = text("""
+    UPDATE dispatch SET state = CASE WHEN ended.code IS NULL THEN 'complete' ELSE 'failed' END,
+        failure_code = ended.code, failure_message = ended.message, ended_at = now()
+    FROM json_to_recordset(CAST(:ends AS json)) AS ended (preview uuid, uploaded timestamptz, code text, message text)
+    WHERE dispatch.preview_file_id = ended.preview AND dispatch.uploaded_at <= ended.uploaded
+        AND dispatch.state = 'running'
+    RETURNING dispatch.state, extract(epoch FROM now() - dispatch.uploaded_at) AS seconds""")
+PRUNE: Final = "DELETE FROM dispatch WHERE ended_at < now() - make_interval(secs => :age) RETURNING 1"
+OPEN: Final = text("""
+    SELECT count(*) AS jobs, coalesce(extract(epoch FROM now() - min(uploaded_at)), 0) AS oldest
+    FROM dispatch WHERE state = 'running'""")
+
+
+async def take_on(connection: AsyncConnection, job: JobId, encoding: Encoding) -> None:
+    """Write a dispatched job and the event that it becomes: both, or neither."""
+    preview = str(job.preview_file_id)
+    await connection.execute(_LOCK_PREVIEW, {"id": preview})
+    row = {"event": job.event_id, "job": job.job, "preview": job.preview_file_id}
+    uploaded_at = (await connection.execute(_WRITE, row)).scalar_one()
+    event = PreviewUploaded(
+        preview_file_id=job.preview_file_id,
+        extension=_EXTENSION,
+        uploaded_at=uploaded_at,
+        encoding=encoding,
+    )
+    envelope = Envelope(event, source=EVENT_SOURCE, event_id=str(job.event_id), time=uploaded_at)
+    await outbox.put(connection, [Outgoing.of(envelope)])
+
+
+async def look(connection: AsyncConnection, event_id: UUID) -> Dispatched | None:
+    """What is known of a dispatched job; None: nothing was dispatched under this id."""
+    row = (await connection.execute(_LOOK, {"event": event_id})).mappings().one_or_none()
+    return None if row is None else Dispatched(**{**row, "state": JobState(row["state"])})
+
+
+async def end(connection: AsyncConnection, ends: Sequence[UploadEnd]) -> list[tuple[JobState, float]]:
+    """Write down how uploads have ended; state of each job that this ends, and the seconds since its dispatch."""
+    rows = [
+        {
+            "preview": str(each.preview_file_id),
+            "uploaded": each.uploaded_at.isoformat(),
+            "code": each.failure_code,
+            "message": each.failure_message,
+        }
+        for each in ends
+    ]
+    if not rows:
+        return []
+    result = await connection.execute(_END, {"ends": json.dumps(rows)})
+    return [(JobState(row.state), float(row.seconds)) for row in result]

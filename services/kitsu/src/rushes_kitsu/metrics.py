@@ -1,0 +1,36 @@
+"""The bridge's metrics, each declared once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+OPERATIONS: Final = ("dispatch", "summary", "allocations", "logs", "other")
+
+CALLS = Counter(
+    "rushes_kitsu_calls_total",
+    "Calls of Zou, by outcome: `answered`, `refused`, `unknown`, `passed_on`, `failed`, or `blind` (answered "
+    "without the database).",
+    ["operation", "outcome"],
+)
+CALL_SECONDS = Histogram(
+    "rushes_kitsu_call_seconds",
+    "Time to answer a call of Zou, which waits 5 s at most.",
+    ["operation"],
+    unit="seconds",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+JOBS = Counter("rushes_kitsu_jobs_total", "Dispatched jobs that have ended, `complete` or `failed`.", ["outcome"])
+WAITED = Histogram(
+    "rushes_kitsu_job_seconds",
+    "Time from a dispatch until its end was known here; Zou waits an hour at most, unless it is told otherwise.",
+    unit="seconds",
+    buckets=(5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200),
+)
+OPEN = Gauge("rushes_kitsu_jobs_open", "Dispatched jobs that have not ended. Sampled.")
+OLDEST = Gauge(
+    "rushes_kitsu_oldest_job_seconds",
+    "Age of the oldest dispatched job that has not ended. Sampled.",
+    unit="seconds",
+)

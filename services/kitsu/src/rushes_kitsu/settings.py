@@ -1,0 +1,85 @@
+"""The settings of the bridge to Kitsu."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, FilePath, SecretStr, model_validator
+from rushes_runtime.settings import RuntimeSettings, UnreadableSecretError
+
+JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class KitsuSettings(RuntimeSettings):
+    """What `rushes-kitsu` needs."""
+
+    nomad_host: str = Field("127.0.0.1", description="Address on which Zou's calls are answered.")
+    nomad_port: Port = Field(4646, description="Its port: Zou calls 4646, unless `NOMAD_ADDR` tells it another.")
+    nomad_token: SecretStr | None = Field(
+        None, description="What Zou must show as `X-Nomad-Token` (its `NOMAD_TOKEN`); default: anybody may call."
+    )
+    nomad_token_file: FilePath | None = Field(None, description="File that holds it instead, read for each call.")
+    nomad_tls_certfile: FilePath | None = Field(None, description="Certificate (PEM): answer by HTTPS only.")
+    nomad_tls_keyfile: FilePath | None = Field(None, description="Its key (PEM).")
+    nomad_tls_client_cafile: FilePath | None = Field(
+        None, description="Authorities (PEM), one of which must have signed Zou's `NOMAD_CLIENT_CERT`."
+    )
+    nomad_linger: Annotated[float, Field(ge=0, le=600)] = Field(
+        10, description="Seconds after SIGTERM that calls are still answered, until the network has turned away."
+    )
+    normalize_job: JobName = Field(
+        "rushes-normalize", description="Name of the job that is served: Zou's `JOB_QUEUE_NOMAD_NORMALIZE_JOB`."
+    )
+    pass_on_to: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = Field(
+        None, description="Nomad that gets all other jobs, `http://host:4646`; default: they are refused."
+    )
+    zou_endpoints: str = Field(
+        "",
+        description="What Zou may call the main store, by commas: its `FS_S3_ENDPOINT` or `FS_SWIFT_AUTHURL`; "
+        "default: `STORE__ENDPOINT_URL`.",
+    )
+    zou_preview_folder: Path | None = Field(
+        None, description="With a local store: the folder as Zou names it (`PREVIEW_FOLDER`); default: `STORE__ROOT`."
+    )
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if (self.nomad_tls_certfile is None) != (self.nomad_tls_keyfile is None):
+            msg = "NOMAD_TLS_CERTFILE and NOMAD_TLS_KEYFILE go together"
+            raise ValueError(msg)
+        if self.nomad_tls_client_cafile and not self.nomad_tls_certfile:
+            msg = "NOMAD_TLS_CLIENT_CAFILE needs NOMAD_TLS_CERTFILE and NOMAD_TLS_KEYFILE"
+            raise ValueError(msg)
+        if self.nomad_token and self.nomad_token_file:
+            msg = "NOMAD_TOKEN and NOMAD_TOKEN_FILE are two ways to give one secret: give one of them"
+            raise ValueError(msg)
+        return self
+
+    def read_nomad_token(self) -> str | None:
+        """The token as it is now; None: anybody may call.
+
+        Raises:
+            UnreadableSecretError: its file cannot be read, or is empty.
+        """
+        if self.nomad_token_file is None:
+            return self.nomad_token.get_secret_value() if self.nomad_token else None
+        try:
+            token = self.nomad_token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnreadableSecretError(f"{self.nomad_token_file}: {type(error).__name__}") from None
+        if not token:
+            raise UnreadableSecretError(f"{self.nomad_token_file} is empty")
+        return token
+
+    def store_names(self) -> frozenset[str]:
+        """What Zou may call the main store; empty for AWS's own endpoint."""
+        named = [name for name in self.zou_endpoints.split(",") if name.strip()]
+        own = [self.store.endpoint_url] if self.store.endpoint_url else []
+        return frozenset(endpoint_name(name) for name in named or own)
+
+
+def endpoint_name(url: str) -> str:
+    """An endpoint in one spelling, so that two can be compared."""
+    return url.strip().rstrip("/").lower()

@@ -1,0 +1,87 @@
+"""What Zou is told of a job: by its id, by the state of its preview, by its logs."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from rushes_kitsu.dispatches import Dispatched, JobState
+from rushes_kitsu.job_ids import JobId
+from rushes_kitsu.nomad_answers import allocations_answer, failure_sentence, log_answer, summary_answer
+from rushes_kitsu.outcomes import upload_end
+from rushes_schemas import StatusChanged
+
+from tests.unit.schemas.event_samples import PAYLOADS
+
+UPLOADED = "2026-01-02T03:04:05.678901Z"
+JOB = JobId("studio.rushes.job", uuid4(), uuid4())
+
+
+def status_changed(**changed: Any) -> StatusChanged:
+    sample = PAYLOADS["status-changed"]
+    upload = {
+        "extension": "mp4",
+        "uploaded_at": UPLOADED,
+        "source": {"bucket": "movies", "key": f"source-{sample['preview_file_id']}"},
+    }
+    return StatusChanged.model_validate({**sample, "upload": upload, "deleted": False, "error": None, **changed})
+
+
+def test_an_id_says_which_job_it_is() -> None:
+    assert JobId.parse(str(JOB)) == JOB
+
+
+@pytest.mark.parametrize(
+    "text", ["", "zou-playlist/dispatch-1-2", f"job.rushes.{uuid4()}", f"a/b.rushes.{uuid4()}.{uuid4()}", f"{JOB}x"]
+)
+def test_an_id_of_somebody_else_is_no_job_of_ours(text: str) -> None:
+    assert JobId.parse(text) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"internal_status": "ready", "status": "ready"}, None),
+        ({"internal_status": "broken", "error": {"code": "corrupt", "message": "m", "retryable": False}}, "corrupt"),
+        ({"internal_status": "missing", "status": "broken"}, "missing"),
+        ({"internal_status": "processing", "deleted": True}, "deleted"),
+        # After a restore or a republication no job stands beside the state.
+        ({"internal_status": "ready", "job": None}, None),
+    ],
+)
+def test_a_state_that_is_an_end_ends_the_upload(changed: dict[str, Any], code: str | None) -> None:
+    end = upload_end(status_changed(**changed))
+    assert end
+    assert end.failure_code == code
+    assert end.uploaded_at == datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"internal_status": "processing"}, {"internal_status": "ready", "upload": None}, {"internal_status": "?"}],
+)
+def test_a_state_that_is_no_end_ends_nothing(changed: dict[str, Any]) -> None:
+    assert upload_end(status_changed(**changed)) is None
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_a_summary_counts_one_task_in_the_one_group_that_zou_reads(state: JobState) -> None:
+    (counts,) = summary_answer(JOB, state)["Summary"].values()
+    assert {name for name, number in counts.items() if number} == {state.value.capitalize()}
+
+
+def test_the_reason_is_in_the_logs_of_the_allocation_under_the_name_that_zou_asks_for() -> None:
+    failed = Dispatched(JobState.FAILED, "corrupt", "moov atom not found", datetime.now(UTC))
+    (allocation,) = allocations_answer(JOB, failed)
+    assert allocation["TaskStates"][JOB.job]["StartedAt"]
+    read = base64.b64decode(log_answer(failure_sentence(JOB, failed))["Data"]).decode()
+    assert "corrupt: moov atom not found" in read
+    assert "cannot be decoded to its end" in read
+    assert str(JOB.preview_file_id) in read
+
+
+def test_a_reason_of_a_later_version_is_told_as_it_came() -> None:
+    assert "gone_fishing: m" in failure_sentence(JOB, Dispatched(JobState.FAILED, "gone_fishing", "m"))
