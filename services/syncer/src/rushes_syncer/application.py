@@ -15,7 +15,6 @@ from rushes_runtime.store import open_store
 from rushes_runtime.wiring import run_roles
 
 from rushes_syncer.abandoned import AbandonedUploads
-from rushes_syncer.deciding import SyncRules
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA, subject_prefix
@@ -25,18 +24,12 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _CONFIRM_ABSENCE_AFTER: Final = 10.0  # seconds between the two looks after which a copy does without an object
 
 
-def rules_of(settings: SyncerSettings) -> SyncRules:
-    """What decides about copies."""
-    return SyncRules(settings.skip_broken, settings.skip_missing, settings.sync_source_movies)
-
-
 async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: frozenset[str]) -> int:
     """Run roles of the syncer for some sites until a signal; the exit code.
 
     Raises:
         InstanceMismatchError: database or stores belong to another instance.
     """
-    rules = rules_of(settings)
     async with AsyncExitStack() as resources:
         database = Database.of(settings, SCHEMA)
         resources.push_async_callback(database.close)
@@ -44,6 +37,8 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
         stores = {
             name: await resources.enter_async_context(open_store(settings.sites[name])) for name in sorted(only_sites)
         }
+
+        rules = {name: settings.rules_of(name) for name in stores}
 
         def make_intakes(health: Health, wake: Callable[[], None]) -> list[Intake]:
             return [
@@ -53,7 +48,7 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
                     kafka=settings.kafka,
                     contracts=CONTRACTS_BY_TOPIC,
                     database=database,
-                    handler=StatusIntake(name, rules),
+                    handler=StatusIntake(name, rules[name]),
                     health=health,
                     took_in=wake,
                     tombstones=True,
