@@ -68,10 +68,8 @@ async def full_pass(sides: Sides, name: str, options: PassOptions, *, scratch: P
         StoreError: a side is not whole, or cannot be listed.
     """
     database, scope = sides.database, options.scope
-    if options.dry_run:
-        going = await passes.begin(database, name, "dry-run", scope.fingerprint())
-    else:
-        going = await passes.begin(database, name, "full", scope.fingerprint())
+    kind: passes.Kind = "dry-run" if options.dry_run else "full"
+    going = await passes.begin(database, name, kind, scope.fingerprint(), goes_on=not options.dry_run)
     counts = going.counts
     if not options.dry_run:
         await tidy(name, sides.site)

@@ -69,7 +69,7 @@ _TOTALS: Final = """
     FROM difference WHERE pass_id = :id GROUP BY finding, state"""
 _BY_PROJECT: Final = """
     SELECT project_id, finding, count(*) AS objects, sum(bytes)::bigint AS bytes
-    FROM difference WHERE pass_id = :id AND state <> 'unsettled' GROUP BY project_id, finding
+    FROM difference WHERE pass_id = :id GROUP BY project_id, finding
     ORDER BY project_id NULLS LAST"""
 _NAMED: Final = """
     SELECT bucket, key, finding, project_id, bytes, state, message FROM difference
@@ -146,10 +146,14 @@ class Total:
     bytes: int
 
 
-async def begin(database: Database, site: str, kind: Kind, options: Mapping[str, Any]) -> Pass:
-    """A new pass, or the one of the same options that was cut off. Others of the kind are forgotten."""
+async def begin(database: Database, site: str, kind: Kind, options: Mapping[str, Any], *, goes_on: bool = True) -> Pass:
+    """A new pass, or the one of the same options that was cut off. Others of the kind are forgotten.
+
+    Args:
+        goes_on: with one that was cut off, if there is one.
+    """
     values = {"site": site, "kind": kind, "options": json.dumps(options, sort_keys=True)}
-    if cut_off := await database.fetch(_CUT_OFF, **values):
+    if goes_on and (cut_off := await database.fetch(_CUT_OFF, **values)):
         (row,) = cut_off
         await database.fetch(_REOPEN, id=row.id)
         return Pass(row.id, site, row.began_at, Counts(**row.counts), resumed=True)

@@ -31,7 +31,7 @@ _KNOWN: Final = """
 _IN_WORK: Final = """
     SELECT subject FROM task WHERE subject = ANY(:subjects) AND state = 'queued'
     UNION ALL SELECT subject FROM task WHERE subject = ANY(:subjects) AND state = 'running'"""
-_UNKNOWN: Final = PreviewFacts(status=None)
+UNKNOWN: Final = PreviewFacts(status=None)
 
 
 @dataclass(frozen=True)
@@ -130,14 +130,14 @@ async def _look(
 ) -> Counter[str]:
     """Look at a chunk of pairs; what it counts."""
     database = sides.database
-    facts = await _facts(database, going.site, {named.preview_file_id for _, named in some})
+    facts = await facts_of(database, going.site, {named.preview_file_id for _, named in some})
     keys = [pair.key for pair, _ in some]
     held = await sites.held_under(database, going.site, bucket, keys)
     origins = await sites.held_under(database, scope.source_site, bucket, keys) if scope.source_site else {}
     counted: Counter[str] = Counter()
     found: list[tuple[Pair, PreviewObject, Finding]] = []
     for pair, named in some:
-        preview = facts.get(named.preview_file_id, _UNKNOWN)
+        preview = facts.get(named.preview_file_id, UNKNOWN)
         if not _covers(scope, pair, preview):
             counted["looked_at"] += pair.there is not None
             counted["skipped"] += pair.there is not None
@@ -159,7 +159,7 @@ async def _look(
             case Finding.KEPT:
                 counted["kept"] += 1
             case _:
-                project_id = facts.get(named.preview_file_id, _UNKNOWN).project_id
+                project_id = facts.get(named.preview_file_id, UNKNOWN).project_id
                 differences.append(_difference(bucket, pair, named.preview_file_id, project_id, finding))
     if scope.leave_work and differences:
         in_work = await _in_work(database, going.site, differences)
@@ -222,7 +222,8 @@ def _difference(
     )
 
 
-async def _facts(database: Database, site: str, ids: set[UUID]) -> dict[UUID, PreviewFacts]:
+async def facts_of(database: Database, site: str, ids: set[UUID]) -> dict[UUID, PreviewFacts]:
+    """What a site's ledger knows of previews, by id; those without a record are left out."""
     rows = await database.fetch(_KNOWN, site=site, ids=list(ids))
     return {row.preview_file_id: PreviewFacts(row.status, row.deleted, row.project_id, row.uploaded_at) for row in rows}
 
