@@ -79,6 +79,7 @@ SELECT format('GRANT %s ON %I.%I TO %I', privileges, schema, relation, role) FRO
     ('rushes_syncer',  'syncer',     'instance',          'SELECT'),
     ('rushes_syncer',  'syncer',     'inbox',             'SELECT, INSERT, DELETE'),
     ('rushes_syncer',  'syncer',     'site',              'SELECT, INSERT, UPDATE'),
+    ('rushes_syncer',  'syncer',     'site_partition',    'SELECT, INSERT, UPDATE'),
     ('rushes_syncer',  'syncer',     'site_preview',      'SELECT, INSERT, UPDATE'),
     ('rushes_syncer',  'syncer',     'held',              'SELECT, INSERT, UPDATE, DELETE'),
     ('rushes_syncer',  'syncer',     'pass',              'SELECT, INSERT, UPDATE, DELETE'),

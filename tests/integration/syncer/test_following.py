@@ -7,13 +7,11 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
-from rushes_normalizer.hashing import sha256_of
 from rushes_runtime import ledger
 from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import Store, Unconditional, Writing, open_store, place_sentinels
+from rushes_runtime.store import Store, Unconditional, Writing
 from rushes_runtime.worker import Progress
-from rushes_schemas import ObjectKind, PreviewStatus, StoredFile, object_key
-from rushes_schemas.outputs import BUCKETS
+from rushes_schemas import ObjectKind, PreviewStatus, StoredFile
 from rushes_syncer.workshop import CopyWorkshop
 
 from tests.integration.syncer.follower import change, follower
@@ -198,45 +196,6 @@ async def test_what_becomes_missing_or_is_deleted_stays_at_the_site_unless_it_is
         assert [row.preview_file_id for row in rows] == [kept]
         await world.send(change(preview, 5, PreviewStatus.READY, files[preview]))
         await eventually(lyon.held, lambda now: now == held)
-
-
-async def test_a_site_that_is_down_delays_no_other_and_gets_its_copies_once_it_is_back(world: World) -> None:
-    two = world.with_settings(SITES__OSLO__KIND="local", SITES__OSLO__ROOT=str(world.folder / "oslo"))
-    settings = two.syncer_settings()
-    code, _, said = await two.command("rushes-syncer", "migrate")
-    assert code == 0, said
-    async with two.store() as main, two.syncer_database() as database, open_store(settings.sites["lyon"]) as lyon:
-        await place_sentinels(lyon, BUCKETS, settings.instance)
-        path = world.folder / "object"
-        path.write_bytes(b"made")
-        previews, files = [uuid4() for _ in range(6)], {}
-        for preview in previews:
-            key = object_key(ObjectKind.LOW_DEFINITION, preview)
-            stat = await main.upload("movies", key, path, content_type="video/mp4", condition=Unconditional())
-            values = {"kind": "low_definition", "bucket": "movies", "key": key, "bytes": 4, "etag": stat.etag}
-            files[preview] = [StoredFile.model_validate({**values, "sha256": await sha256_of(path)})]
-        process = two.process("rushes-syncer", "run")
-        try:
-            await two.send(*(change(preview, 2, PreviewStatus.READY, files[preview]) for preview in previews))
-            of_site = "SELECT state, tries FROM task WHERE subject LIKE :site"
-            await eventually(
-                lambda: database.fetch(of_site, site="lyon/%"),
-                lambda rows: [row.state for row in rows] == ["done"] * 6,
-            )
-            await eventually(lambda: database.fetch(of_site, site="oslo/%"), lambda rows: len(rows) == 6)
-            assert {tuple(row) for row in await database.fetch(of_site, site="oslo/%")} == {("queued", 0)}
-            assert not await database.fetch("SELECT 1 FROM task WHERE subject LIKE 'oslo/%' AND fence > 0"), (
-                "none begun"
-            )
-            async with open_store(settings.sites["oslo"]) as oslo:
-                await place_sentinels(oslo, BUCKETS, settings.instance)
-            await eventually(
-                lambda: database.fetch(of_site, site="oslo/%"),
-                lambda rows: [tuple(row) for row in rows] == [("done", 0)] * 6,
-            )
-            assert process.poll() is None
-        finally:
-            two.stop_processes()
 
 
 @pytest.mark.parametrize("comes_back", [True, False])

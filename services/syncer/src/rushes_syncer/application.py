@@ -11,11 +11,14 @@ from rushes_runtime.circuits import NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
+from rushes_runtime.service import Role
 from rushes_runtime.store import open_store
 from rushes_runtime.wiring import run_roles
 
 from rushes_syncer.abandoned import AbandonedUploads
+from rushes_syncer.bootstrap import Bootstrap
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
+from rushes_syncer.reconciling import Reconciler
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA, subject_prefix
 from rushes_syncer.workshop import CopyWorkshop
@@ -40,8 +43,8 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
 
         rules = {name: settings.rules_of(name) for name in stores}
 
-        def make_intakes(health: Health, wake: Callable[[], None]) -> list[Intake]:
-            return [
+        def make_intakes(health: Health, wake: Callable[[], None]) -> list[Role]:
+            intakes = [
                 Intake(
                     service="syncer",
                     group=f"{settings.instance}.syncer.{name}",
@@ -52,9 +55,11 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
                     health=health,
                     took_in=wake,
                     tombstones=True,
+                    polled=Bootstrap(name, database).polled,
                 )
                 for name in stores
             ]
+            return [*intakes, *(Reconciler(database, settings.kafka, name, rules[name]) for name in stores)]
 
         return await run_roles(
             settings,
@@ -70,4 +75,5 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
             make_intakes=make_intakes,
             confirm_absence_after=_CONFIRM_ABSENCE_AFTER,
             beside_worker=lambda _health, _circuits, _ended: AbandonedUploads(stores),
+            areas=sorted(stores),
         )

@@ -26,6 +26,7 @@ from rushes_schemas.outputs import BUCKETS
 from rushes_syncer import application
 from rushes_syncer.commands.full import full
 from rushes_syncer.commands.options import Sites, chosen_sites
+from rushes_syncer.commands.sites import reconcile_sites, sites
 from rushes_syncer.commands.verify import verify_sites
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA
@@ -91,6 +92,8 @@ def migrate(
 
 app.command()(full)
 app.command("verify")(verify_sites)
+app.command()(sites)
+app.command("reconcile")(reconcile_sites)
 
 
 def main() -> None:

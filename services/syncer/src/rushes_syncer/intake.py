@@ -16,7 +16,7 @@ from rushes_schemas import CONTRACTS, Event, StatusChanged
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_syncer import site_states, sites
-from rushes_syncer.deciding import Decision, PreviewFacts, SyncRules, decide_record
+from rushes_syncer.deciding import Decision, PreviewFacts, SyncRules, decide_record, wanted_files
 from rushes_syncer.sites import SitePreview
 
 CONTRACTS_BY_TOPIC: Final = {
@@ -66,6 +66,8 @@ class StatusIntake:
     def _row(self, event: StatusChanged, now: datetime) -> SitePreview:
         uploaded_at = event.upload.uploaded_at if event.upload else event.created_at or event.occurred_at
         facts = PreviewFacts(event.internal_status, event.deleted, event.project_id, uploaded_at)
+        decision = decide_record(facts, event.files, self._rules, now)
+        wanted = wanted_files(event.files, self._rules) if decision is Decision.COPY else []
         return SitePreview(
             site=self._site,
             preview_file_id=event.preview_file_id,
@@ -74,8 +76,9 @@ class StatusIntake:
             project_id=event.project_id,
             files=tuple(event.files),
             deleted=event.deleted,
-            decision=decide_record(facts, event.files, self._rules, now),
+            decision=decision,
             uploaded_at=uploaded_at,
+            wanted_bytes=sum(stored.bytes for stored in wanted),
         )
 
 

@@ -41,3 +41,19 @@ FULL_PASS = Gauge(
     ["site"],
     unit="seconds",
 )
+BOOTSTRAPPED = Gauge(
+    "rushes_sync_bootstrapped",
+    "1 once a site is past all that the topic held when the site was first seen. Sampled.",
+    ["site"],
+)
+PREVIEWS = Gauge(
+    "rushes_sync_previews",
+    "Previews that a site should hold, `wanted`, and those of them that it holds, `held`. Sampled.",
+    ["site", "state"],
+)
+STOCK = Gauge(
+    "rushes_sync_stock_bytes",
+    "Bytes of what a site should hold, `wanted`, and of what it holds of that, `held`. Sampled.",
+    ["site", "state"],
+    unit="bytes",
+)

@@ -21,7 +21,11 @@ SCHEMA: Final = "syncer"
 
 @dataclass(frozen=True)
 class SitePreview:
-    """A preview's newest record, as a site has seen it."""
+    """A preview's newest record, as a site has seen it.
+
+    Attributes:
+        wanted_bytes: of the objects that the site should hold; None in rows of before.
+    """
 
     site: str
     preview_file_id: UUID
@@ -32,6 +36,7 @@ class SitePreview:
     deleted: bool
     decision: Decision
     uploaded_at: datetime | None = None
+    wanted_bytes: int | None = None
 
     @property
     def subject(self) -> str:
@@ -75,14 +80,17 @@ LOCK: Final = text("""
 # Records that are not newer than what a site has seen change nothing.
 SAVE: Final = text("""
     INSERT INTO site_preview AS seen
-        (site, preview_file_id, version, status, project_id, files, deleted, decision, uploaded_at)
-    SELECT site, preview_file_id, version, status, project_id, files, deleted, decision, uploaded_at
+        (site, preview_file_id, version, status, project_id, files, deleted, decision, uploaded_at,
+         wanted_bytes)
+    SELECT site, preview_file_id, version, status, project_id, files, deleted, decision, uploaded_at,
+        wanted_bytes
     FROM json_to_recordset(CAST(:rows AS json))
         AS new (site text, preview_file_id uuid, version bigint, status text, project_id uuid, files jsonb,
-                deleted boolean, decision text, uploaded_at timestamptz)
+                deleted boolean, decision text, uploaded_at timestamptz, wanted_bytes bigint)
     ON CONFLICT (site, preview_file_id) DO UPDATE SET version = excluded.version, status = excluded.status,
         project_id = excluded.project_id, files = excluded.files, deleted = excluded.deleted,
-        decision = excluded.decision, uploaded_at = excluded.uploaded_at, failure_code = NULL, updated_at = now()
+        decision = excluded.decision, uploaded_at = excluded.uploaded_at, wanted_bytes = excluded.wanted_bytes,
+        failure_code = NULL, updated_at = now()
     WHERE seen.version < excluded.version
     RETURNING preview_file_id""")
 
@@ -113,6 +121,7 @@ async def lock(connection: AsyncConnection, site: str, ids: Iterable[UUID]) -> d
             deleted=row["deleted"],
             decision=Decision(row["decision"]),
             uploaded_at=row["uploaded_at"],
+            wanted_bytes=row["wanted_bytes"],
         )
         for row in result.mappings()
     }
@@ -141,6 +150,7 @@ async def save(connection: AsyncConnection, rows: Sequence[SitePreview]) -> set[
             "deleted": row.deleted,
             "decision": row.decision.value,
             "uploaded_at": row.uploaded_at.isoformat() if row.uploaded_at else None,
+            "wanted_bytes": row.wanted_bytes,
         }
         for row in sorted(rows, key=lambda row: row.preview_file_id)
     ]
