@@ -107,6 +107,7 @@ def test_topics_of_strimzi_are_those_of_the_migration() -> None:
         "show.renormalize-requested": KEPT_A_MONTH,
         "show.status-changed": COMPACTED,
         "show.normalizer.dead-letters": KEPT_A_MONTH,
+        "show.files-synced": KEPT_A_MONTH,
         "show.syncer.dead-letters": KEPT_A_MONTH,
     }
     job = find(rendered("4.3", "strimzi"), "Job")

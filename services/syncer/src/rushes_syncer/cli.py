@@ -21,6 +21,7 @@ from rushes_runtime.failures import StartRefusedError
 from rushes_runtime.kafka import KEPT_A_MONTH, create_topics
 from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.store import open_store, place_sentinels
+from rushes_schemas.contracts import FILES_SYNCED_TOPIC
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import application
@@ -58,7 +59,7 @@ def run(
 
 @app.command()
 def migrate(
-    topics: Annotated[bool, typer.Option("--topics", help="Also create the Kafka topic that is not there.")] = False,
+    topics: Annotated[bool, typer.Option("--topics", help="Also create the Kafka topics that are not there.")] = False,
     store: Annotated[bool, typer.Option("--store", help="Also create the sites' buckets and sentinels.")] = False,
     partitions: Annotated[int, typer.Option(min=1, help="With --topics: partitions.")] = 12,
     replicas: Annotated[int, typer.Option(min=1, help="With --topics: replicas of each partition.")] = 3,
@@ -78,7 +79,10 @@ def migrate(
         out.print(f"database schema {SCHEMA}: {before or 'new'} → {now}")
         if topics:
             created = await create_topics(
-                settings.kafka, {"syncer.dead-letters": KEPT_A_MONTH}, partitions=partitions, replicas=replicas
+                settings.kafka,
+                {FILES_SYNCED_TOPIC: KEPT_A_MONTH, "syncer.dead-letters": KEPT_A_MONTH},
+                partitions=partitions,
+                replicas=replicas,
             )
             out.print(f"topics created: {', '.join(created) or 'none, all are there'}")
         if store:

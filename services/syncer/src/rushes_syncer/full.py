@@ -16,6 +16,7 @@ from rushes_syncer.comparing import Finding
 from rushes_syncer.passes import Counts, Pass, Total
 from rushes_syncer.putting_right import COPIED, CopyWatch, Effort, copy_differences
 from rushes_syncer.survey import Scope, Sides, SurveyWatch, survey
+from rushes_syncer.synced import tell_of_pass
 
 NAMED: Final = 1000  # failures that a report names, at most
 
@@ -82,6 +83,7 @@ async def full_pass(sides: Sides, name: str, options: PassOptions, *, scratch: P
         await passes.end(database, going.id)
         return _report(going, counts, [], copied=left)
     await copy_differences(sides, going, options.effort, scratch, watch, source_site=scope.source_site)
+    await tell_of_pass(sides, going)
     totals = await passes.totals(database, going.id)
     await passes.end(database, going.id)
     if scope.is_whole:

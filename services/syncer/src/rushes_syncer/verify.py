@@ -16,6 +16,7 @@ from rushes_syncer.passes import Pass
 from rushes_syncer.putting_right import Effort, copy_differences
 from rushes_syncer.removing import remove_extra
 from rushes_syncer.survey import Scope, Sides, survey
+from rushes_syncer.synced import tell_of_pass
 
 NAMED: Final = 1000  # objects that a report names, at most
 
@@ -147,6 +148,7 @@ async def _repair(sides: Sides, going: Pass, options: VerifyOptions, scratch: Pa
     open_ = [total for total in await passes.totals(sides.database, going.id) if total.finding is not Finding.EXTRA]
     watch.found(sum(total.objects for total in open_), sum(total.bytes for total in open_))
     await copy_differences(sides, going, options.effort, scratch, watch)
+    await tell_of_pass(sides, going)
     if options.remove_extra:
         await remove_extra(sides, going, options.scope.rules)
 

@@ -17,10 +17,10 @@ from rushes_runtime.ledger import Task
 from rushes_runtime.metrics import JOBS
 from rushes_runtime.store import ObjectAbsentError, Store, prove_whole
 from rushes_runtime.worker import Progress
-from rushes_schemas import PLACES, FailureCode, ObjectKind, StoredFile, object_key
+from rushes_schemas import PLACES, FailureCode, FilesSynced, ObjectKind, StoredFile, object_key
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rushes_syncer import metrics, site_states, sites
+from rushes_syncer import metrics, site_states, sites, synced
 from rushes_syncer.copying import copy_object
 from rushes_syncer.deciding import Decision, SyncRules, wanted_files
 from rushes_syncer.sites import Held, SitePreview
@@ -33,12 +33,14 @@ class CopyResult:
     """What an attempt copied, and how many objects the main store no longer has.
 
     Attributes:
+        row: what the site should hold; None: nothing was to be done.
         pruned: instead, all that the site held of the preview is gone.
     """
 
     copied: tuple[Held, ...] = ()
     absent: int = 0
     pruned: bool = False
+    row: SitePreview | None = None
 
 
 class CopyWorkshop:
@@ -113,7 +115,7 @@ class CopyWorkshop:
         for stored in absent:
             metrics.OBJECTS.labels(site, "absent").inc()
             log.warning("absent_at_source", bucket=stored.bucket, key=stored.key)
-        return CopyResult(tuple(copied), len(absent))
+        return CopyResult(tuple(copied), len(absent), row=row)
 
     async def _prune(
         self,
@@ -167,7 +169,22 @@ class CopyWorkshop:
             await self._pruned(connection, task)
             return
         await sites.hold(connection, site, result.copied)
+        if result.row:
+            await self._tell(connection, task, result.row, result.absent)
         after_commit(connection, lambda: self._count_done(site, task))
+
+    async def _tell(self, connection: AsyncConnection, task: Task, row: SitePreview, absent: int) -> None:
+        held = await sites.held(connection, row.site, row.preview_file_id)
+        event = FilesSynced(
+            preview_file_id=row.preview_file_id,
+            site=row.site,
+            version=row.version,
+            objects=len(held),
+            bytes=sum(each.bytes for each in held.values()),
+            absent=absent,
+            occurred_at=datetime.now(UTC),
+        )
+        await synced.tell(connection, [event], traceparent=task.traceparent)
 
     async def _pruned(self, connection: AsyncConnection, task: Task) -> None:
         site, preview_file_id = sites.parse_subject(task.subject)
