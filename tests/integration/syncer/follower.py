@@ -121,3 +121,19 @@ def change(
         **fields,
     }
     return StatusChanged.model_validate(values)
+
+
+class Streamed:
+    """A main store of which each object is copied as it streams by, however small."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def small(self, bucket: str) -> Streamed:
+        return self
+
+    def get(self, key: str) -> None:
+        """It is not small."""

@@ -6,13 +6,23 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from rushes_runtime.store import ObjectStat, Store, StoreDeniedError, Unconditional, open_store, place_sentinels
+from rushes_runtime.store import (
+    ObjectStat,
+    Store,
+    StoreDeniedError,
+    Unconditional,
+    Writing,
+    open_store,
+    place_sentinels,
+)
 from rushes_schemas import ObjectKind, PreviewStatus, object_key
 from rushes_schemas.outputs import BUCKETS
 from rushes_syncer.deciding import SyncRules
@@ -21,7 +31,7 @@ from rushes_syncer.passes import Order
 from rushes_syncer.putting_right import Effort
 from rushes_syncer.survey import Scope, Sides
 
-from tests.integration.syncer.follower import Follower, change, follower, keys_of
+from tests.integration.syncer.follower import Follower, Streamed, change, follower, keys_of
 from tests.world import World, eventually, playing
 
 pytestmark = pytest.mark.any_broker
@@ -87,19 +97,20 @@ class _Told:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._site, name)
 
-    async def upload(self, bucket: str, key: str, *place: Any, **options: Any) -> Any:
+    @asynccontextmanager
+    async def write(self, bucket: str, key: str, **options: Any) -> AsyncIterator[Writing]:
         self.tried += 1
         if bucket == self._refused:
             raise StoreDeniedError(f"403 for {bucket}")
-        stat = await self._site.upload(bucket, key, *place, **options)
+        async with self._site.write(bucket, key, **options) as writing:
+            yield writing
         self.written.append(key)
-        return stat
 
 
 async def _pass(
     lyon: Follower, site: Store, scope: Scope | None = None, *, order: Order = "biggest", workers: int = 1
 ) -> PassReport:
-    sides = Sides(lyon.database, lyon.main, site, lyon.world.environment["INSTANCE"])
+    sides = Sides(lyon.database, cast("Store", Streamed(lyon.main)), site, lyon.world.environment["INSTANCE"])
     options = PassOptions(scope or Scope(SyncRules()), Effort(order, workers, attempts=1))
     return await full_pass(sides, "lyon", options, scratch=lyon.world.folder / "pass", watch=_Unwatched())
 

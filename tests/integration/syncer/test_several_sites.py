@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -13,7 +15,7 @@ from rushes_runtime import ledger
 from rushes_runtime.circuits import NeededStore
 from rushes_runtime.health import Health
 from rushes_runtime.ledger import NewTask
-from rushes_runtime.store import Store, Unconditional, open_store, place_sentinels
+from rushes_runtime.store import Store, Unconditional, Writing, open_store, place_sentinels
 from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_circuits, make_worker
 from rushes_schemas import ObjectKind, PreviewStatus, StoredFile, object_key
@@ -23,7 +25,7 @@ from rushes_syncer.deciding import Decision, SyncRules
 from rushes_syncer.sites import SitePreview, subject_prefix
 from rushes_syncer.workshop import CopyWorkshop
 
-from tests.integration.syncer.follower import Follower, change, follower, keys_of
+from tests.integration.syncer.follower import Follower, Streamed, change, follower, keys_of
 from tests.world import World, eventually, playing
 
 pytestmark = pytest.mark.any_broker
@@ -39,9 +41,12 @@ class _Hanging:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._site, name)
 
-    async def upload(self, *place: Any, **options: Any) -> Any:
+    @asynccontextmanager
+    async def write(self, *place: Any, **options: Any) -> AsyncIterator[Writing]:
         self.asked += 1
         await asyncio.Event().wait()
+        async with self._site.write(*place, **options) as writing:
+            yield writing
 
 
 async def _to_copy(lyon: Follower, site: str, files: dict[UUID, list[StoredFile]]) -> None:
@@ -71,7 +76,7 @@ async def test_a_site_whose_writes_hang_takes_no_slot_of_another(world: World, b
         worker = make_worker(
             settings.model_copy(update={"slots": 1, "drain_budget": 0.1}),
             lyon.database,
-            CopyWorkshop(lyon.database, lyon.main, stores, rules, settings.instance),
+            CopyWorkshop(lyon.database, cast("Store", Streamed(lyon.main)), stores, rules, settings.instance),
             Health(),
             circuits=make_circuits(settings, [NeededStore("main", lyon.main), *needed]),
             confirm_absence_after=1,

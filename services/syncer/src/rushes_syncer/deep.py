@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Final
+from dataclasses import dataclass
 
 from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import Downloaded, ObjectAbsentError, Store
+from rushes_runtime.store import ObjectAbsentError, Store
 
 from rushes_syncer import sites
 from rushes_syncer.comparing import Pair, is_same
@@ -17,7 +16,14 @@ from rushes_syncer.objects import PreviewObject
 from rushes_syncer.sites import Held
 from rushes_syncer.survey import Sides
 
-_NOWHERE: Final = Path(os.devnull)
+
+@dataclass(frozen=True)
+class _Hashed:
+    """What was read."""
+
+    bytes: int
+    etag: str
+    sha256: str
 
 
 class BytesRead:
@@ -59,7 +65,7 @@ class BytesRead:
         assert pair.here
         return verified is not None and is_same(pair.there, pair.here, verified, None)
 
-    async def _read(self, bucket: str, pair: Pair) -> tuple[Downloaded, Downloaded] | None:
+    async def _read(self, bucket: str, pair: Pair) -> tuple[_Hashed, _Hashed] | None:
         assert pair.there
         assert pair.here
         async with self._room:
@@ -76,5 +82,9 @@ class BytesRead:
         return None if changed else (there, here)
 
 
-async def _hash(store: Store, bucket: str, key: str) -> Downloaded:
-    return await store.download(bucket, key, _NOWHERE)
+async def _hash(store: Store, bucket: str, key: str) -> _Hashed:
+    sha256 = hashlib.sha256()
+    async with store.read(bucket, key) as reading:
+        async for chunk in reading.chunks:
+            await asyncio.to_thread(sha256.update, chunk)
+    return _Hashed(reading.stat.bytes, reading.stat.etag, sha256.hexdigest())

@@ -16,6 +16,7 @@ from rushes_runtime.store import Condition, IfAbsent, IfMatch, ObjectAbsentError
 from rushes_schemas import FailureCode
 
 from rushes_syncer import passes, sites
+from rushes_syncer.bandwidth import Bandwidth
 from rushes_syncer.comparing import Finding
 from rushes_syncer.copying import Copied, copy_object
 from rushes_syncer.passes import Difference, Order, Pass, Settled
@@ -103,6 +104,7 @@ class _Copies:
         self._going = going
         self._effort = effort
         self._scratch = scratch
+        self._bandwidth = Bandwidth(effort.bandwidth)
         self._watch = watch
         self._source_site = source_site
         self._origins: dict[tuple[str, str], Held] = {}
@@ -166,7 +168,17 @@ class _Copies:
             there = await source.stat(bucket, key)
             if there is not None and there.etag != difference.source_etag:
                 sha256 = None  # published anew since it was looked at
-        return await copy_object(source, site, bucket, key, self._scratch, over=over, sha256=sha256)
+        return await copy_object(
+            source,
+            site,
+            bucket,
+            key,
+            self._scratch,
+            over=over,
+            size=difference.bytes,
+            sha256=sha256,
+            bandwidth=self._bandwidth,
+        )
 
     async def _absent(self, difference: Difference) -> Settled:
         """It went between the look and the copy; or the store shows nothing at all."""
