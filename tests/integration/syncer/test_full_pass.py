@@ -226,7 +226,7 @@ async def test_a_bucket_that_refuses_everything_is_given_up_and_the_others_are_c
 async def test_a_pass_that_was_killed_goes_on_where_it_was(world: World) -> None:
     async with follower(world) as lyon:
         keys = {await _put(lyon.main, world, 1 << 20) for _ in range(60)}
-        process = world.process("rushes-syncer", "full", "--number-workers", "1", "--force-resync")
+        process = world.process("rushes-syncer", "full", "--force-resync", "--bandwidth", "10M")
         copied = "SELECT key FROM difference WHERE state = 'copied'"
         before = await eventually(lambda: lyon.database.fetch(copied))
         os.kill(process.pid, signal.SIGKILL)
@@ -238,8 +238,6 @@ async def test_a_pass_that_was_killed_goes_on_where_it_was(world: World) -> None
         assert await lyon.held() == keys
         after = {stat.key: stat.etag async for stat in lyon.site.list("movies")}
         assert {row.key for row in before} <= {key for key in made if after[key] == made[key]}, "none is copied twice"
-        leftovers = [path for path in (world.folder / "lyon").rglob(".rushes-*") if not path.name.endswith("lock")]
-        assert leftovers == []
         (report,) = await _full(world)
         assert (report["resumed"], report["copied"], report["held"]) == (False, 0, 60)
 

@@ -59,6 +59,7 @@ class _Ends:
     going: Pass
     settled: list[Settled] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def keep_writing(self) -> None:
         while True:
@@ -66,10 +67,13 @@ class _Ends:
             await self.write()
 
     async def write(self) -> None:
-        settled, held = self.settled, self.held
-        self.settled, self.held = [], []
-        if settled:
-            await answer_of(lambda: self._write(settled, held), lambda: None)
+        """Write what there is. It stays until it is written, should this be cancelled; twice does no harm."""
+        async with self._writing:
+            settled, held = list(self.settled), list(self.held)
+            if settled:
+                await answer_of(lambda: self._write(settled, held), lambda: None)
+            del self.settled[: len(settled)]
+            del self.held[: len(held)]
 
     async def _write(self, settled: list[Settled], held: list[Held]) -> None:
         async with self.database.begin() as connection:
