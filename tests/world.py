@@ -46,6 +46,7 @@ TOPICS = {
     "renormalize-requested": KEPT_A_MONTH,
     "status-changed": COMPACTED,
     "normalizer.dead-letters": KEPT_A_MONTH,
+    "files-synced": KEPT_A_MONTH,
     "syncer.dead-letters": KEPT_A_MONTH,
 }
 

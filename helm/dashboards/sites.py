@@ -53,12 +53,47 @@ _BEHIND: Final = Row(
         ),
     ),
 )
+_STOCK: Final = Row(
+    "How full",
+    (
+        Panel(
+            "Previews held",
+            "Of those that the site should hold.",
+            "percentunit",
+            (
+                Query(
+                    'max by (site) (rushes_sync_previews{HERE,state="held"})'
+                    ' / max by (site) (rushes_sync_previews{HERE,state="wanted"})',
+                    "{{site}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Bytes that are lacking",
+            "Of what the site should hold.",
+            "bytes",
+            (
+                Query(
+                    'max by (site) (rushes_sync_stock_bytes{HERE,state="wanted"})'
+                    ' - max by (site) (rushes_sync_stock_bytes{HERE,state="held"})',
+                    "{{site}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Bootstrapped",
+            "1: the site is past all that the topic held when it was first seen.",
+            "short",
+            (Query("max by (site) (rushes_sync_bootstrapped{HERE})", "{{site}}"),),
+        ),
+    ),
+)
 _DRIFT: Final = Row(
     "Drift",
     (
         Panel(
             "Left by the last full pass",
-            "Objects that a site lacks, or holds otherwise.",
+            "Objects that a site lacks, holds otherwise, or has beside: by a full pass or a verification.",
             "short",
             (Query("max by (site, reason) (rushes_sync_drift_objects{HERE})", "{{site}} {{reason}}"),),
             width=12,
@@ -73,5 +108,5 @@ _DRIFT: Final = Row(
     ),
 )
 SITES: Final = Board(
-    "rushes-sites", "Rushes: sites", "What each site lacks, and how far it is behind.", (_BEHIND, _DRIFT)
+    "rushes-sites", "Rushes: sites", "What each site lacks, and how far it is behind.", (_BEHIND, _STOCK, _DRIFT)
 )

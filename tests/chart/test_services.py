@@ -107,6 +107,7 @@ def test_topics_of_strimzi_are_those_of_the_migration() -> None:
         "show.renormalize-requested": KEPT_A_MONTH,
         "show.status-changed": COMPACTED,
         "show.normalizer.dead-letters": KEPT_A_MONTH,
+        "show.files-synced": KEPT_A_MONTH,
         "show.syncer.dead-letters": KEPT_A_MONTH,
     }
     job = find(rendered("4.3", "strimzi"), "Job")
@@ -125,6 +126,8 @@ def test_a_site_gets_its_own_store_and_nobody_elses() -> None:
     assert given["SITES__LYON__ENDPOINT_URL"] == "https://s3.lyon.studio.internal"
     assert lyon["command"] == ["rushes-syncer", "run", "--site", "lyon"]
     assert not [name for name in given if name.startswith("SITES__NEW-YORK")]
+    assert (given["SITES__LYON__KINDS"], given["SITES__LYON__MAX_AGE"]) == ("low_definition,thumbnail", "7776000")
+    assert "SITES__LYON__PROJECTS" not in given
 
 
 @pytest.mark.any_broker

@@ -21,7 +21,8 @@ VALUES: dict[str, Any] = yaml.safe_load((ROOT / "helm" / "rushes" / "values.yaml
 MADE = (ROOT / "helm" / "rushes" / "golden" / "default.yaml").read_text(encoding="utf-8")
 ALERTS = set(VALUES["alerts"]["rules"])
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
-COMMANDS = sorted(set(re.findall(r"(rushes-(?:normalizer|syncer) [a-z][^`\n]*)", RUNBOOK)))
+SITES = (ROOT / "docs" / "sites.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"(rushes-(?:normalizer|syncer) [a-z][^`\n]*)", RUNBOOK + SITES)))
 APPS = {"rushes-normalizer": rushes_normalizer.cli.app, "rushes-syncer": rushes_syncer.cli.app}
 
 
@@ -35,7 +36,7 @@ def test_a_section_says_what_artists_see_where_to_look_what_to_do_and_whom_to_wa
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_of_the_runbook_is_taken_by_the_command_line(line: str) -> None:
+def test_a_command_of_the_runbook_or_of_sites_is_taken_by_the_command_line(line: str) -> None:
     service, *arguments = line.split()
     command: Any = typer.main.get_command(APPS[service])
     while hasattr(command, "commands"):

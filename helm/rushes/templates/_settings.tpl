@@ -86,6 +86,17 @@ Takes: prefix, store, folder (below /etc/rushes).
 {{- include "rushes.storeSecrets" (dict "prefix" $prefix "store" .store "folder" (printf "site-%s-key" .name)) }}
 {{- end -}}
 
+{{/* What a site takes, as items of `env`. Takes: name, site. */}}
+{{- define "rushes.siteTakes" -}}
+{{- $prefix := printf "SITES__%s" (upper .name) -}}
+{{- range $name, $value := dict "PROJECTS" (join "," .site.projects) "KINDS" (join "," .site.kinds) "MAX_AGE" (.site.maxAge | int64) }}
+{{- if $value }}
+- name: {{ $prefix }}__{{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* The credentials of every container, as items of `env`. Takes: the root. */}}
 {{- define "rushes.secrets" }}
 - name: DATABASE_URL_FILE

@@ -13,6 +13,7 @@ from rushes_schemas.encoding import Encoding, X264Preset
 from rushes_schemas.events import (
     Event,
     Failure,
+    FilesSynced,
     Job,
     PreviewDeleted,
     PreviewUploaded,
@@ -46,6 +47,7 @@ __all__ = [
     "Failure",
     "FailureCode",
     "FailureFacts",
+    "FilesSynced",
     "Job",
     "ObjectKind",
     "Place",

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from rushes_schemas.events import (
     Event,
+    FilesSynced,
     PreviewDeleted,
     PreviewUploaded,
     RenormalizeRequested,
@@ -19,6 +20,7 @@ from rushes_schemas.events import (
 PREVIEW_UPLOADED_TOPIC: Final = "preview-uploaded"
 RENORMALIZE_REQUESTED_TOPIC: Final = "renormalize-requested"
 STATUS_CHANGED_TOPIC: Final = "status-changed"
+FILES_SYNCED_TOPIC: Final = "files-synced"
 SPEC_VERSION: Final = "1.0"
 CONTENT_TYPE: Final = "application/json"
 
@@ -67,6 +69,7 @@ CONTRACTS: Final = (
     Contract("preview-deleted", 1, 0, PREVIEW_UPLOADED_TOPIC, PreviewDeleted),
     Contract("renormalize-requested", 1, 0, RENORMALIZE_REQUESTED_TOPIC, RenormalizeRequested),
     Contract("status-changed", 1, 1, STATUS_CHANGED_TOPIC, StatusChanged),
+    Contract("files-synced", 1, 0, FILES_SYNCED_TOPIC, FilesSynced),
 )
 CONTRACT_OF_MODEL: Final = {contract.model: contract for contract in CONTRACTS}
 

@@ -187,3 +187,16 @@ class StatusChanged(Event):
             "status": exposed_status(self.internal_status, expose_missing=expose_missing),
             "previous_status": previous and exposed_status(previous, expose_missing=expose_missing),
         }
+
+
+class FilesSynced(Event):
+    """A site holds the files of a preview: for consumers who wait for a copy."""
+
+    site: Text250 = Field(description="The site, by the name that the syncer's settings give it.")
+    version: NonNegative64 | None = Field(
+        None, description="Of the status change whose files they are; none if no record of the preview was seen."
+    )
+    objects: NonNegative32 = Field(description="Objects of the preview that the site holds now.")
+    bytes: NonNegative64 = Field(description="Their bytes.")
+    absent: NonNegative32 = Field(0, description="Objects that the site should hold and the main store has no more.")
+    occurred_at: Moment

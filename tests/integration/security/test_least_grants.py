@@ -106,7 +106,7 @@ NOT_THEIR_WORK = [
     ("worker", "SELECT FROM normalizer.role_lease"),
     ("worker", "TRUNCATE normalizer.preview_file"),
     ("syncer", "SELECT FROM normalizer.preview_file"),
-    ("syncer", "DELETE FROM syncer.held"),
+    ("syncer", "DELETE FROM syncer.site_preview"),
     ("reader", "UPDATE normalizer.task SET state = 'done'"),
     ("reader", "DELETE FROM normalizer.request"),
     ("scaler", "SELECT FROM normalizer.preview_file"),

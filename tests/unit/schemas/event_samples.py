@@ -31,6 +31,15 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         "encoding": {"width": 1998, "height": 1080, "fps": "24000/1001", "highdef_bitrate": "28M", "preset": "fast"},
     },
     "preview-deleted": {"preview_file_id": PREVIEW_ID, "deleted_at": "2026-01-02T03:04:05Z"},
+    "files-synced": {
+        "preview_file_id": PREVIEW_ID,
+        "site": "lyon",
+        "version": 2,
+        "objects": 7,
+        "bytes": 48211034,
+        "absent": 1,
+        "occurred_at": "2026-01-02T03:04:05Z",
+    },
     "renormalize-requested": {
         "preview_file_id": PREVIEW_ID,
         "reason": "the source is back",

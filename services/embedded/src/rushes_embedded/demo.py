@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -23,12 +24,13 @@ from rushes_normalizer.outcomes import follow_requests
 from rushes_normalizer.previews import SCHEMA
 from rushes_normalizer.publish import EventSender, open_sender, store_upload
 from rushes_runtime.database import Database
-from rushes_runtime.store import LocalStore, Store, open_store
+from rushes_runtime.store import SENTINEL_KEY, LocalStore, Store, open_store
 from rushes_schemas import FAILURES, Envelope, FailureCode, PreviewStatus, PreviewUploaded, RenormalizeRequested
+from rushes_schemas.outputs import BUCKETS
 
 from rushes_embedded.leash import StartError
 from rushes_embedded.samples import Sample, make_samples, own_files
-from rushes_embedded.studio import Studio
+from rushes_embedded.studio import Studio, command_of
 
 SETTINGS: Final = {
     "MISSING_CONFIRM_AFTER": "3",
@@ -93,6 +95,7 @@ class Demo:
                 if movies is None:
                     good &= await self._repair(database, store, sender, uploads)
                 good &= await self._second_site(database, uploads)
+                good &= await self._drift()
         finally:
             await database.close()
         self._point_out()
@@ -221,6 +224,42 @@ class Demo:
         self._console.print(table)
         return held == wanted
 
+    async def _drift(self) -> bool:
+        """Damage the second site; `verify` finds it and puts it right."""
+        site = LocalStore(self._studio.site)
+        places = [
+            site.path(bucket, stat.key)
+            for bucket in BUCKETS
+            async for stat in site.list(bucket)
+            if stat.key != SENTINEL_KEY
+        ]
+        if not places:
+            return True
+        self._console.print("\na disk of the second site fails: ", end="")
+        lost, *others = places
+        lost.unlink()
+        self._console.print(f"{lost.name} is lost", end="")
+        if others:
+            others[-1].write_bytes(bytes(others[-1].stat().st_size))
+            self._console.print(f", {others[-1].name} is empty", end="")
+        self._console.print()
+        codes = [await self._syncer("verify"), await self._syncer("verify", "--repair"), await self._syncer("verify")]
+        return codes == [1, 0, 0]
+
+    async def _syncer(self, *arguments: str) -> int:
+        """Run a command of the syncer as an operator does, and show what it says; its exit code."""
+        self._console.print(f"[bold]rushes-syncer {' '.join(arguments)}")
+        process = await asyncio.create_subprocess_exec(
+            *command_of("rushes-syncer"),
+            *arguments,
+            env={**os.environ, **self._studio.environment, "COLUMNS": str(self._console.width)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+        self._console.print(said.decode().rstrip(), markup=False, highlight=False)
+        assert process.returncode is not None
+        return process.returncode
+
     def _point_out(self) -> None:
         """Say where everything is, and keep the metrics for reading after the end."""
         folder = self._studio.stack.folder
@@ -238,7 +277,7 @@ class Demo:
 
 async def _held(site: LocalStore, names: Mapping[UUID, str]) -> dict[UUID, set[tuple[str, str]]]:
     held: dict[UUID, set[tuple[str, str]]] = {each: set() for each in names}
-    for bucket in ("movies", "pictures", "files"):
+    for bucket in BUCKETS:
         async for stat in site.list(bucket):
             for each in names:
                 if stat.key.endswith(str(each)):

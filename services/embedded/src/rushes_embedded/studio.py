@@ -29,6 +29,7 @@ TOPICS: Final = (
     Topic("renormalize-requested"),
     Topic("status-changed", config={"cleanup.policy": "compact"}),
     Topic("normalizer.dead-letters"),
+    Topic("files-synced"),
     Topic("syncer.dead-letters"),
 )
 _START_SECONDS: Final = 60.0

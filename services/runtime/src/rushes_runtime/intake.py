@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
@@ -99,9 +99,11 @@ class Intake:
         health: Health,
         took_in: Callable[[], None],
         tombstones: bool = False,
+        polled: Callable[[AIOKafkaConsumer], Awaitable[None]] | None = None,
     ) -> None:
         """
         Args:
+            polled: awaited after each poll, when what it gave is taken in; it raises nothing.
             tombstones: records without a value are the end of a key, and nothing to do; else they are refused.
             service: names the dead-letter topic.
             contracts: the events that may come, by topic without the prefix.
@@ -116,6 +118,7 @@ class Intake:
         self._health = health
         self._took_in = took_in
         self._tombstones = tombstones
+        self._polled = polled
         self._name = f"intake {group}"
         health.to_join.add(group)
         # From the start, so that the first of a kind is seen as one more.
@@ -188,12 +191,13 @@ class Intake:
             batches = await self._poll(consumer)
             await self._measure_poll(consumer)
             records = [record for partition in batches.values() for record in partition]
-            if not records:
-                continue
-            if await self._hold(records, stop):
+            if records and await self._hold(records, stop):
                 await self._commit(consumer, batches)
-            else:
+            elif records:
                 self._seek_back(consumer, batches)
+                continue
+            if self._polled:
+                await self._polled(consumer)
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[Record]]:
         """A batch as large as what has been fetched allows: a transaction costs the same for one as for all."""

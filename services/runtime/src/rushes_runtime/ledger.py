@@ -87,26 +87,30 @@ _OF_SIZE: Final = {Takes.ALL: "", Takes.ORDINARY: " AND NOT large", Takes.LARGE:
 
 # When the next one in turn has lost a worker, nothing is claimed: else a process that always has work would never be
 # idle enough for it.
-def _claim_next(size: str) -> TextClause:
+def _claim_next(which: str) -> TextClause:
     return text(
         _CLAIM.format(
             next=f"""
         SELECT id FROM task AS next
-        WHERE losses = 0 AND {_CAN_BE_CLAIMED}{size}
-          AND rank <= coalesce((SELECT rank FROM task AS next WHERE {_LOST}{size} ORDER BY rank LIMIT 1), 'infinity')
+        WHERE losses = 0 AND {_CAN_BE_CLAIMED}{which}
+          AND rank <= coalesce((SELECT rank FROM task AS next WHERE {_LOST}{which} ORDER BY rank LIMIT 1), 'infinity')
         ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED"""  # noqa: S608 - nothing but this module's own words
         )
     )
 
 
 # A task that lost a worker before is claimed only by a process that runs nothing else.
-def _claim_lost(size: str) -> TextClause:
-    lost = f"SELECT id FROM task AS next WHERE {_LOST}{size} ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED"  # noqa: S608
+def _claim_lost(which: str) -> TextClause:
+    lost = f"SELECT id FROM task AS next WHERE {_LOST}{which} ORDER BY rank LIMIT 1 FOR UPDATE SKIP LOCKED"  # noqa: S608
     return text(_CLAIM.format(next=lost))
 
 
 CLAIM: Final = {takes: _claim_next(size) for takes, size in _OF_SIZE.items()}
 CLAIM_LOST: Final = {takes: _claim_lost(size) for takes, size in _OF_SIZE.items()}
+# Of one area alone: what stands before the first slash of a subject. A service that uses it has an index of that.
+_OF_AREA: Final = " AND split_part(subject, '/', 1) = :area"
+CLAIM_OF_AREA: Final = _claim_next(_OF_AREA)
+CLAIM_LOST_OF_AREA: Final = _claim_lost(_OF_AREA)
 
 # Renewing: only what this worker still holds under the same fence comes back.
 RENEW: Final = text("""
@@ -216,6 +220,11 @@ class Task:
         return self.tries + self.looks + self.losses + 1
 
 
+def area_of(subject: str) -> str:
+    """What stands before a subject's first slash."""
+    return subject.partition("/")[0]
+
+
 def task_of(row: RowMapping) -> Task:
     """A `Task` of what the database gives."""
     return Task(
@@ -274,20 +283,26 @@ async def claim(
     idle: bool,
     takes: Takes = Takes.ALL,
     left_out: Sequence[str] = (),
+    area: str | None = None,
 ) -> Task | None:
     """The next task, now this worker's, or None.
 
     Args:
         idle: this process runs nothing else.
         left_out: how subjects begin that are passed over.
+        area: only of subjects that have this before their first slash, of all sizes; None: of all.
     """
     await connection.execute(COME_BACK)
-    values = {"worker": worker, "lease": float(lease), "left_out": [f"{each}%" for each in left_out]}
+    values: dict[str, Any] = {"worker": worker, "lease": float(lease), "left_out": [f"{each}%" for each in left_out]}
+    usual, lost = CLAIM[takes], CLAIM_LOST[takes]
+    if area is not None:
+        usual, lost = CLAIM_OF_AREA, CLAIM_LOST_OF_AREA
+        values["area"] = area
     try:
         async with connection.begin_nested():
-            row = (await connection.execute(CLAIM[takes], values)).mappings().one_or_none()
+            row = (await connection.execute(usual, values)).mappings().one_or_none()
             if row is None and idle:
-                row = (await connection.execute(CLAIM_LOST[takes], values)).mappings().one_or_none()
+                row = (await connection.execute(lost, values)).mappings().one_or_none()
     except IntegrityError:
         return None  # another worker took a task of this subject in the same moment; look again later
     return task_of(row) if row else None

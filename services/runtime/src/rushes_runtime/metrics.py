@@ -79,7 +79,7 @@ SAMPLED = Gauge(
 JOBS = Counter(
     "rushes_jobs_total",
     "Jobs that ended, by kind, outcome and failure code. The normalizer's kinds are those of uploads, its outcomes "
-    "statuses; the syncer's are `copy`, `done` and `failed`.",
+    "statuses; the syncer's are `copy` and `prune`, its outcomes `done` and `failed`.",
     ["kind", "outcome", "code"],
 )
 QUEUE_WAIT = Histogram(

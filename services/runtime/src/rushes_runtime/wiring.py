@@ -16,7 +16,6 @@ from rushes_runtime.circuits import Circuits, NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.failures import RetryPolicy
 from rushes_runtime.health import Health
-from rushes_runtime.intake import Intake
 from rushes_runtime.janitor import Janitor, Subjects
 from rushes_runtime.leases import RoleLease
 from rushes_runtime.ledger import Takes
@@ -94,8 +93,13 @@ def make_worker(
     confirm_absence_after: float,
     ended: Hint,
     takes: Takes = Takes.ALL,
+    areas: Sequence[str] = (),
 ) -> Worker[Result]:
-    """The worker of a service; its scratch folder is its own, below the one of the settings."""
+    """The worker of a service; its scratch folder is its own, below the one of the settings.
+
+    Args:
+        areas: as of `Worker`.
+    """
     return Worker(
         name=process_name(),
         database=database,
@@ -115,6 +119,7 @@ def make_worker(
         health=health,
         circuits=circuits,
         ended=ended,
+        areas=areas,
     )
 
 
@@ -133,21 +138,24 @@ async def run_roles(
     migrations: Path,
     stores: Sequence[NeededStore],
     workshop: Workshop[Result],
-    make_intakes: Callable[[Health, Callable[[], None]], Sequence[Intake]],
+    make_intakes: Callable[[Health, Callable[[], None]], Sequence[Role]],
     confirm_absence_after: float,
     takes: Takes = Takes.ALL,
     beside_worker: Callable[[Health, Circuits, Hint], HintedRole] | None = None,
     routes: Sequence[web.RouteDef] = (),
+    areas: Sequence[str] = (),
 ) -> int:
     """Run the chosen roles of a service until a signal; the exit code.
 
     Args:
         stores: what a worker's jobs need; those that all need must be whole before it starts.
-        make_intakes: makes the intakes, given what each calls after a batch, to wake workers and relay.
+        make_intakes: makes the intakes and what works beside them, given what each calls after a batch, to wake workers
+            and relay.
         takes: the tasks that a worker takes into its slots.
         beside_worker: makes what works beside the slots of each worker, given what the worker knows of its stores, and
             what it gives after each end to wake the relay.
         routes: what the operations server serves beside metrics and probes.
+        areas: of which tasks the worker takes; as of `Worker`.
 
     Raises:
         InstanceMismatchError: the database or a store belongs to another instance.
@@ -178,6 +186,7 @@ async def run_roles(
             confirm_absence_after=confirm_absence_after,
             ended=relay.hint,
             takes=takes,
+            areas=areas,
         )
         hints.append(worker.hint)
         front.append(worker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
-from rushes_runtime.ledger import Outcome, Takes, Task
+from rushes_runtime.ledger import Outcome, Takes, Task, area_of
 from rushes_runtime.usage import USAGE, Usage
 from rushes_runtime.waiting import Hint
 
@@ -146,10 +147,13 @@ class Worker(Generic[Result]):
         health: Health,
         circuits: Circuits,
         ended: Hint,
+        areas: Sequence[str] = (),
     ) -> None:
         """
         Args:
             ended: given after each end, to wake the relay in this process.
+            areas: only tasks of subjects that have one of these before their first slash; each has `slots` slots of its
+                own, so that one whose tasks hang delays no other. Empty: all tasks, in the same slots.
         """
         self._name = name
         self._database = database
@@ -161,8 +165,9 @@ class Worker(Generic[Result]):
         self._circuits = circuits
         self._ended = ended
         self._running: dict[UUID, _Attempt] = {}
+        self._areas: deque[str | None] = deque(areas) if areas else deque([None])
         self.hint = Hint()
-        metrics.SLOTS.set(limits.slots)
+        metrics.SLOTS.set(limits.slots * len(self._areas))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then let running jobs end within the drain budget and hand the others back."""
@@ -187,11 +192,23 @@ class Worker(Generic[Result]):
 
     async def _fill(self) -> bool:
         """Claim one task if a slot is free; whether one was claimed."""
-        if len(self._running) >= self._limits.slots or any(attempt.task.losses for attempt in self._running.values()):
+        if any(attempt.task.losses for attempt in self._running.values()):
             return False
         left_out = self._circuits.left_out()
         if "" in left_out:
             return False
+        for _ in range(len(self._areas)):
+            area = self._areas[0]
+            self._areas.rotate(-1)  # the next look begins with the next one
+            if self._has_room(area) and f"{area}/" not in left_out and await self._claim(area, left_out):
+                return True
+        return False
+
+    def _has_room(self, area: str | None) -> bool:
+        busy = sum(area is None or area_of(attempt.task.subject) == area for attempt in self._running.values())
+        return busy < self._limits.slots
+
+    async def _claim(self, area: str | None, left_out: Sequence[str]) -> bool:
         try:
             async with self._database.begin() as connection:
                 task = await ledger.claim(
@@ -201,6 +218,7 @@ class Worker(Generic[Result]):
                     idle=not self._running,
                     takes=self._limits.takes,
                     left_out=left_out,
+                    area=area,
                 )
         except Exception as error:
             if not is_away(error):

@@ -1,211 +1,133 @@
-"""A full pass: list both sides, compare, copy only what differs."""
+"""A full pass: compare both sides, and copy only what differs."""
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
-from uuid import UUID
+from typing import Final, Protocol
 
-from rushes_runtime import fenced_writes
 from rushes_runtime.database import Database
-from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import Condition, IfAbsent, IfMatch, ObjectAbsentError, ObjectStat, Store, prove_whole
-from rushes_schemas import PLACES, ObjectKind
-from rushes_schemas.outputs import BUCKETS
 
-from rushes_syncer import sites
+from rushes_syncer import passes, site_states
 from rushes_syncer.abandoned import tidy
-from rushes_syncer.copying import copy_object, kind_of_key
-from rushes_syncer.deciding import SyncRules, skips
-from rushes_syncer.sites import Held
+from rushes_syncer.comparing import Finding
+from rushes_syncer.passes import Counts, Pass, Total
+from rushes_syncer.putting_right import COPIED, CopyWatch, Effort, copy_differences
+from rushes_syncer.survey import Scope, Sides, SurveyWatch, survey
+from rushes_syncer.synced import tell_of_pass
 
-_KNOWN: Final = "SELECT preview_file_id, status, project_id, deleted FROM site_preview WHERE site = :site"
-_HELD: Final = "SELECT bucket, key, etag, source_etag FROM held WHERE site = :site"
-
-
-Reason = Literal["lacking", "different", "forced"]
+NAMED: Final = 1000  # failures that a report names, at most
 
 
 @dataclass(frozen=True)
 class PassOptions:
     """What a pass covers, and how hard it tries."""
 
-    rules: SyncRules
-    project_id: UUID | None = None
-    force: bool = False
+    scope: Scope
+    effort: Effort
     dry_run: bool = False
-    workers: int = 30
-    attempts: int = 3
 
 
-@dataclass
+@dataclass(frozen=True)
 class PassReport:
-    """What a pass came to: counts of objects, and the failures by name."""
+    """What a pass came to: counts of objects, and the first of the failures by name.
+
+    Attributes:
+        absent: gone from the source between the look and the copy.
+        extra: the site has them, the source does not; they stay.
+        resumed: the pass had been cut off before.
+    """
 
     site: str
+    resumed: bool = False
     looked_at: int = 0
     held: int = 0
     skipped: int = 0
+    extra: int = 0
     copied: int = 0
     copied_bytes: int = 0
     absent: int = 0
-    still_lacking: int = 0
-    still_different: int = 0
+    failed: int = 0
     failures: list[str] = field(default_factory=list)
 
 
-class PassWatch(Protocol):
+class PassWatch(SurveyWatch, CopyWatch, Protocol):
     """Who watches a pass."""
 
     def found(self, objects: int, size: int) -> None:
         """Both sides are compared: so many objects of so many bytes are to be copied."""
 
-    def copied(self, size: int) -> None:
-        """An object of so many bytes is done, or has failed."""
 
-
-@dataclass(frozen=True)
-class _Difference:
-    bucket: str
-    stat: ObjectStat
-    preview_file_id: UUID
-    over: Condition
-    counts_as: Reason
-
-
-async def full_pass(
-    database: Database,
-    main: Store,
-    site: Store,
-    name: str,
-    options: PassOptions,
-    *,
-    instance: str,
-    scratch: Path,
-    watch: PassWatch,
-) -> PassReport:
-    """Make a site hold what the main store holds.
+async def full_pass(sides: Sides, name: str, options: PassOptions, *, scratch: Path, watch: PassWatch) -> PassReport:
+    """Make a site hold what its source holds. A pass that was cut off while it copied is gone on with.
 
     Previews that the ledger does not know are copied: their status is nobody's business but Zou's.
 
     Raises:
-        StoreError: a side cannot be listed.
+        StoreError: a side is not whole, or cannot be listed.
     """
-    report = PassReport(name)
-    differences: list[_Difference] = []
-    for bucket in BUCKETS:
-        await prove_whole(main, bucket, instance)
-        await prove_whole(site, bucket, instance)
-        differences += await _compare(database, main, site, bucket, name, options, report)
-    differences.sort(key=lambda each: -each.stat.bytes)
-    watch.found(len(differences), sum(each.stat.bytes for each in differences))
+    database, scope = sides.database, options.scope
+    kind: passes.Kind = "dry-run" if options.dry_run else "full"
+    going = await passes.begin(database, name, kind, scope.fingerprint(), goes_on=not options.dry_run)
+    counts = going.counts
+    if not options.dry_run:
+        await tidy(name, sides.site)
+    if counts is None:
+        counts = await survey(sides, going, scope, watch)
+        await passes.compared(database, going.id, counts)
+    left = _sums(await passes.totals(database, going.id), {"open"})
+    watch.found(*left)
     if options.dry_run:
-        report.copied = len(differences)
-        report.copied_bytes = sum(each.stat.bytes for each in differences)
-        return report
-    await tidy(name, site)
-    scratch.mkdir(parents=True, exist_ok=True)
-    room = asyncio.Semaphore(options.workers)
-
-    async def one(difference: _Difference) -> None:
-        async with room:
-            await _copy(database, main, site, difference, options, report, scratch)
-            watch.copied(difference.stat.bytes)
-
-    async with asyncio.TaskGroup() as copies:
-        for difference in differences:
-            copies.create_task(one(difference))
-    if options.project_id is None:
-        async with database.begin() as connection:
-            await sites.passed(connection, name, lacking=report.still_lacking, different=report.still_different)
-    return report
+        await passes.end(database, going.id)
+        return _report(going, counts, [], copied=left)
+    await copy_differences(sides, going, options.effort, scratch, watch, source_site=scope.source_site)
+    await tell_of_pass(sides, going)
+    totals = await passes.totals(database, going.id)
+    await passes.end(database, going.id)
+    if scope.is_whole:
+        await note_drift(database, name, counts.extra, totals)
+    failures = await passes.named(database, going.id, {"failed"}, NAMED)
+    return _report(going, counts, totals, failures=[f"{row.bucket}/{row.key}: {row.message}" for row in failures])
 
 
-async def _compare(
-    database: Database, main: Store, site: Store, bucket: str, name: str, options: PassOptions, report: PassReport
-) -> list[_Difference]:
-    known = {row.preview_file_id: row for row in await database.fetch(_KNOWN, site=name)}
-    verified = {(row.bucket, row.key): (row.source_etag, row.etag) for row in await database.fetch(_HELD, site=name)}
-    there, here = await asyncio.gather(_listing(main, bucket), _listing(site, bucket))
-    differences = []
-    for key, stat in there.items():
-        kind = kind_of_key(bucket, key)
-        preview_file_id = _id_of(kind, key) if kind else None
-        if kind is None or preview_file_id is None:
-            continue  # a sentinel, an avatar: no preview's object
-        report.looked_at += 1
-        row = known.get(preview_file_id)
-        if _is_skipped(kind, row, options):
-            report.skipped += 1
-            continue
-        held = here.get(key)
-        same = _same(stat, held, verified.get((bucket, key)))
-        if same and not options.force:
-            report.held += 1
-            continue
-        over = IfMatch(held.etag) if held else IfAbsent()
-        counts_as: Reason = "forced" if same else "different" if held else "lacking"
-        differences.append(_Difference(bucket, stat, preview_file_id, over, counts_as))
-    return differences
+async def note_drift(database: Database, name: str, extra: int, totals: Sequence[Total]) -> None:
+    """Write down for the metrics what still differs after a pass over a whole site."""
+    left: Counter[Finding] = Counter()
+    for total in totals:
+        if total.state in {"open", "taken", "failed"}:
+            left[total.finding] += total.objects
+    async with database.begin() as connection:
+        await site_states.passed(
+            connection, name, missing=left[Finding.MISSING], different=left[Finding.DIFFERENT], extra=extra
+        )
 
 
-def _is_skipped(kind: ObjectKind, row: Any, options: PassOptions) -> bool:
-    """Whether the options leave an object out; `row` is its preview's in the ledger, if it is known there."""
-    if options.project_id and (row is None or row.project_id != options.project_id):
-        return True
-    if kind is ObjectKind.SOURCE_MOVIE and not options.rules.sync_source_movies:
-        return True
-    return row is not None and skips(row.status, options.rules) is not None
+def _sums(totals: Sequence[Total], states: set[str]) -> tuple[int, int]:
+    chosen = [each for each in totals if each.state in states and each.finding in COPIED]
+    return sum(each.objects for each in chosen), sum(each.bytes for each in chosen)
 
 
-def _same(there: ObjectStat, here: ObjectStat | None, verified: tuple[str, str] | None) -> bool:
-    """Whether the site's object is the main store's: by the etags of the last verified copy, else by size."""
-    if here is None or here.bytes != there.bytes:
-        return False
-    return verified is None or verified == (there.etag, here.etag)
-
-
-async def _listing(store: Store, bucket: str) -> dict[str, ObjectStat]:
-    return {stat.key: stat async for stat in store.list(bucket)}
-
-
-def _id_of(kind: ObjectKind, key: str) -> UUID | None:
-    try:
-        return UUID(key.removeprefix(f"{PLACES[kind].prefix}-"))
-    except ValueError:
-        return None
-
-
-async def _copy(
-    database: Database,
-    main: Store,
-    site: Store,
-    difference: _Difference,
-    options: PassOptions,
-    report: PassReport,
-    scratch: Path,
-) -> None:
-    bucket, key = difference.bucket, difference.stat.key
-    for attempt in range(1, options.attempts + 1):
-        try:
-            over = difference.over if attempt == 1 else await fenced_writes.seen(site, bucket, key)
-            copy = await copy_object(main, site, bucket, key, scratch, over=over)
-        except ObjectAbsentError:
-            report.absent += 1
-            return
-        except AttemptFailedError as error:
-            if attempt == options.attempts:
-                report.failures.append(f"{bucket}/{key}: {error.message}")
-                report.still_lacking += difference.counts_as == "lacking"
-                report.still_different += difference.counts_as == "different"
-                return
-            await asyncio.sleep(min(2**attempt / 4, 10))
-        else:
-            held = Held(bucket, key, difference.preview_file_id, copy.bytes, copy.sha256, copy.etag, copy.source_etag)
-            async with database.begin() as connection:
-                await sites.hold(connection, report.site, [held])
-            report.copied += 1
-            report.copied_bytes += copy.bytes
-            return
+def _report(
+    going: Pass,
+    counts: Counts,
+    totals: Sequence[Total],
+    *,
+    copied: tuple[int, int] | None = None,
+    failures: Sequence[str] = (),
+) -> PassReport:
+    objects, size = copied or _sums(totals, {"copied"})
+    return PassReport(
+        going.site,
+        resumed=going.resumed,
+        looked_at=counts.looked_at,
+        held=counts.held,
+        skipped=counts.skipped,
+        extra=counts.extra,
+        copied=objects,
+        copied_bytes=size,
+        absent=_sums(totals, {"absent"})[0],
+        failed=_sums(totals, {"failed"})[0],
+        failures=list(failures),
+    )

@@ -10,7 +10,7 @@ _DELAYS: Final = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)
 
 OBJECTS = Counter(
     "rushes_sync_objects_total",
-    "Objects looked at for a site, by outcome: `copied`, `held` already, `absent` at the source, `failed`.",
+    "Objects looked at for a site, by outcome: `copied`, `held` already, `absent` at the source, `pruned`, `failed`.",
     ["site", "outcome"],
     unit="objects",
 )
@@ -30,14 +30,30 @@ DELAY = Histogram(
 WAITING = Gauge("rushes_sync_waiting", "Previews that wait to be copied to a site. Sampled.", ["site"])
 DRIFT = Gauge(
     "rushes_sync_drift_objects",
-    "Objects that differed from the main store after the site's last full pass, by reason: `lacking` or `different`. "
-    "Sampled.",
+    "Objects that differed from the main store after the site's last full pass or verification, by reason: `missing`, "
+    "`different` or `extra`. Sampled.",
     ["site", "reason"],
     unit="objects",
 )
 FULL_PASS = Gauge(
     "rushes_sync_full_pass_timestamp_seconds",
-    "When the last full pass of a site ended; at first, when the site was first seen. Sampled.",
+    "When the last full pass or verification of a whole site ended; at first, when the site was first seen. Sampled.",
     ["site"],
     unit="seconds",
+)
+BOOTSTRAPPED = Gauge(
+    "rushes_sync_bootstrapped",
+    "1 once a site is past all that the topic held when the site was first seen. Sampled.",
+    ["site"],
+)
+PREVIEWS = Gauge(
+    "rushes_sync_previews",
+    "Previews that a site should hold, `wanted`, and those of them that it holds, `held`. Sampled.",
+    ["site", "state"],
+)
+STOCK = Gauge(
+    "rushes_sync_stock_bytes",
+    "Bytes of what a site should hold, `wanted`, and of what it holds of that, `held`. Sampled.",
+    ["site", "state"],
+    unit="bytes",
 )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
-from rushes_runtime.figures import Figure
+from rushes_runtime.database import Database
 from rushes_schemas import StatusChanged, StoredFile
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rushes_syncer import metrics
 from rushes_syncer.deciding import Decision
 
 SCHEMA: Final = "syncer"
@@ -21,7 +21,11 @@ SCHEMA: Final = "syncer"
 
 @dataclass(frozen=True)
 class SitePreview:
-    """A preview's newest record, as a site has seen it."""
+    """A preview's newest record, as a site has seen it.
+
+    Attributes:
+        wanted_bytes: of the objects that the site should hold; None in rows of before.
+    """
 
     site: str
     preview_file_id: UUID
@@ -31,6 +35,8 @@ class SitePreview:
     files: tuple[StoredFile, ...]
     deleted: bool
     decision: Decision
+    uploaded_at: datetime | None = None
+    wanted_bytes: int | None = None
 
     @property
     def subject(self) -> str:
@@ -40,7 +46,7 @@ class SitePreview:
 
 @dataclass(frozen=True)
 class Held:
-    """An object that a site holds; `etag` is the site's, `source_etag` the main store's."""
+    """An object that a site holds; `etag` is the site's, `source_etag` the main store's, empty if it is not known."""
 
     bucket: str
     key: str
@@ -74,18 +80,22 @@ LOCK: Final = text("""
 # Records that are not newer than what a site has seen change nothing.
 SAVE: Final = text("""
     INSERT INTO site_preview AS seen
-        (site, preview_file_id, version, status, project_id, files, deleted, decision)
-    SELECT site, preview_file_id, version, status, project_id, files, deleted, decision
+        (site, preview_file_id, version, status, project_id, files, deleted, decision, uploaded_at,
+         wanted_bytes)
+    SELECT site, preview_file_id, version, status, project_id, files, deleted, decision, uploaded_at,
+        wanted_bytes
     FROM json_to_recordset(CAST(:rows AS json))
         AS new (site text, preview_file_id uuid, version bigint, status text, project_id uuid, files jsonb,
-                deleted boolean, decision text)
+                deleted boolean, decision text, uploaded_at timestamptz, wanted_bytes bigint)
     ON CONFLICT (site, preview_file_id) DO UPDATE SET version = excluded.version, status = excluded.status,
         project_id = excluded.project_id, files = excluded.files, deleted = excluded.deleted,
-        decision = excluded.decision, failure_code = NULL, updated_at = now()
+        decision = excluded.decision, uploaded_at = excluded.uploaded_at, wanted_bytes = excluded.wanted_bytes,
+        failure_code = NULL, updated_at = now()
     WHERE seen.version < excluded.version
     RETURNING preview_file_id""")
 
 _HELD: Final = text("SELECT * FROM held WHERE site = :site AND preview_file_id = :id")
+_HELD_UNDER: Final = "SELECT * FROM held WHERE site = :site AND bucket = :bucket AND key = ANY(:keys)"
 _HOLD: Final = text("""
     INSERT INTO held (site, bucket, key, preview_file_id, bytes, sha256, etag, source_etag)
     SELECT :site, bucket, key, preview_file_id, bytes, sha256, etag, source_etag
@@ -93,19 +103,8 @@ _HOLD: Final = text("""
         AS new (bucket text, key text, preview_file_id uuid, bytes bigint, sha256 text, etag text, source_etag text)
     ON CONFLICT (site, bucket, key) DO UPDATE SET bytes = excluded.bytes, sha256 = excluded.sha256,
         etag = excluded.etag, source_etag = excluded.source_etag, copied_at = now()""")
+_LET_GO: Final = text("DELETE FROM held WHERE site = :site AND preview_file_id = :id RETURNING key")
 _FAILED: Final = text("UPDATE site_preview SET failure_code = :code WHERE site = :site AND preview_file_id = :id")
-
-
-_FIRST_SEEN: Final = text("INSERT INTO site (name) VALUES (:name) ON CONFLICT DO NOTHING")
-_PASSED: Final = text("""
-    INSERT INTO site AS seen (name, passed_at, lacking, different) VALUES (:name, now(), :lacking, :different)
-    ON CONFLICT (name) DO UPDATE SET passed_at = now(), lacking = excluded.lacking, different = excluded.different""")
-_FIGURES: Final = text("""
-    SELECT name, extract(epoch FROM coalesce(passed_at, first_seen_at)) AS passed, lacking, different,
-        coalesce(waits.jobs, 0) AS waiting
-    FROM site LEFT JOIN (
-        SELECT split_part(subject, '/', 1) AS name, count(*) AS jobs FROM task WHERE state = 'queued' GROUP BY 1
-    ) AS waits USING (name)""")
 
 
 async def lock(connection: AsyncConnection, site: str, ids: Iterable[UUID]) -> dict[UUID, SitePreview]:
@@ -121,6 +120,8 @@ async def lock(connection: AsyncConnection, site: str, ids: Iterable[UUID]) -> d
             files=tuple(StoredFile.model_validate(stored) for stored in row["files"]),
             deleted=row["deleted"],
             decision=Decision(row["decision"]),
+            uploaded_at=row["uploaded_at"],
+            wanted_bytes=row["wanted_bytes"],
         )
         for row in result.mappings()
     }
@@ -148,6 +149,8 @@ async def save(connection: AsyncConnection, rows: Sequence[SitePreview]) -> set[
             "files": [stored.model_dump(mode="json") for stored in row.files],
             "deleted": row.deleted,
             "decision": row.decision.value,
+            "uploaded_at": row.uploaded_at.isoformat() if row.uploaded_at else None,
+            "wanted_bytes": row.wanted_bytes,
         }
         for row in sorted(rows, key=lambda row: row.preview_file_id)
     ]
@@ -158,10 +161,17 @@ async def save(connection: AsyncConnection, rows: Sequence[SitePreview]) -> set[
 async def held(connection: AsyncConnection, site: str, preview_file_id: UUID) -> dict[tuple[str, str], Held]:
     """What a site holds of a preview, by bucket and key."""
     result = await connection.execute(_HELD, {"site": site, "id": preview_file_id})
-    return {
-        (row["bucket"], row["key"]): Held(**{name: row[name] for name in Held.__dataclass_fields__})
-        for row in result.mappings()
-    }
+    return {(row.bucket, row.key): _held_of(row) for row in result}
+
+
+async def held_under(database: Database, site: str, bucket: str, keys: Sequence[str]) -> dict[str, Held]:
+    """What a site holds under some keys of a bucket, by key."""
+    rows = await database.fetch(_HELD_UNDER, site=site, bucket=bucket, keys=list(keys))
+    return {row.key: _held_of(row) for row in rows}
+
+
+def _held_of(row: Any) -> Held:
+    return Held(row.bucket, row.key, row.preview_file_id, row.bytes, row.sha256, row.etag, row.source_etag)
 
 
 async def hold(connection: AsyncConnection, site: str, objects: Sequence[Held]) -> None:
@@ -171,29 +181,12 @@ async def hold(connection: AsyncConnection, site: str, objects: Sequence[Held]) 
         await connection.execute(_HOLD, {"site": site, "rows": json.dumps(rows)})
 
 
+async def let_go(connection: AsyncConnection, site: str, preview_file_id: UUID) -> int:
+    """Write down that a site holds nothing of a preview any more; the number of objects that it held."""
+    result = await connection.execute(_LET_GO, {"site": site, "id": preview_file_id})
+    return len(result.all())
+
+
 async def mark_failed(connection: AsyncConnection, site: str, preview_file_id: UUID, code: str) -> None:
     """Write down that a site lacks something of a preview."""
     await connection.execute(_FAILED, {"site": site, "id": preview_file_id, "code": code})
-
-
-async def first_seen(connection: AsyncConnection, name: str) -> None:
-    """Write down that there is a site; from now on a full pass is waited for."""
-    await connection.execute(_FIRST_SEEN, {"name": name})
-
-
-async def passed(connection: AsyncConnection, name: str, *, lacking: int, different: int) -> None:
-    """Write down that a full pass has ended, and how many objects the site still lacks, or holds otherwise."""
-    await connection.execute(_PASSED, {"name": name, "lacking": lacking, "different": different})
-
-
-async def figures(connection: AsyncConnection) -> list[Figure]:
-    """What waits for each site, and what its last full pass left."""
-    found = []
-    for row in await connection.execute(_FIGURES):
-        found += [
-            Figure(metrics.WAITING, row.waiting, (row.name,)),
-            Figure(metrics.FULL_PASS, float(row.passed), (row.name,)),
-            Figure(metrics.DRIFT, row.lacking, (row.name, "lacking")),
-            Figure(metrics.DRIFT, row.different, (row.name, "different")),
-        ]
-    return found

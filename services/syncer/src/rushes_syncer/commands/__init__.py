@@ -1,0 +1,1 @@
+"""The commands of the syncer, one a file."""

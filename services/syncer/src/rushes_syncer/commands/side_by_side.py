@@ -1,0 +1,113 @@
+"""Passes over several sites, side by side: one that fails stops no other."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
+from uuid import uuid4
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rushes_runtime.commands import errors, open_database
+from rushes_runtime.database import Database
+from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.leases import RoleLease
+from rushes_runtime.service import process_name
+from rushes_runtime.store import open_store
+
+from rushes_syncer.settings import SyncerSettings
+from rushes_syncer.sites import SCHEMA
+from rushes_syncer.survey import Sides
+
+Report = TypeVar("Report")
+_LEASE: Final = 15.0  # seconds after which a pass that was killed can be gone on with
+
+
+class PassBar:
+    """A pass as a line of a progress display: objects while it looks, then bytes and the time that is left."""
+
+    def __init__(self, bar: Progress, site: str) -> None:
+        self._bar = bar
+        self._site = site
+        self._looked = 0
+        self._line = bar.add_task(f"{site}: looking", total=None)
+
+    def looked(self, objects: int) -> None:
+        """So many more keys were looked at."""
+        self._looked += objects
+        self._bar.update(self._line, description=f"{self._site}: {self._looked} objects looked at")
+
+    def found(self, objects: int, size: int) -> None:
+        """Both sides are compared."""
+        self._bar.update(self._line, total=size, completed=0, description=f"{self._site}: {objects} to copy")
+
+    def copied(self, size: int) -> None:
+        """One more object is done."""
+        self._bar.advance(self._line, size)
+
+
+OnePass: TypeAlias = Callable[[str, Sides, Path, PassBar], Awaitable[Report]]
+
+
+async def over_sites(
+    settings: SyncerSettings, names: Sequence[str], source: str | None, one: OnePass[Report]
+) -> tuple[list[Report], dict[str, str]]:
+    """Make a pass over each site, all at once; the reports, and by site why there is none.
+
+    Args:
+        one: makes the pass over one site, given its name, a scratch folder of its own and its line of the display.
+        source: the site that is compared with; None: the main store.
+    """
+    scratch = settings.scratch / f"pass-{process_name()}"
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    reports: dict[str, Report] = {}
+    stopped: dict[str, str] = {}
+    from_store = settings.sites[source] if source else settings.store
+    try:
+        with Progress(*columns, TimeRemainingColumn(), console=errors, transient=True) as bar:
+            async with open_database(settings, SCHEMA) as database, open_store(from_store) as main:
+
+                async def pass_over(name: str) -> None:
+                    try:
+                        async with open_store(settings.sites[name]) as site, _alone(database, name):
+                            sides = Sides(database, main, site, settings.instance)
+                            reports[name] = await one(name, sides, scratch / name, PassBar(bar, name))
+                    except AttemptFailedError as error:
+                        stopped[name] = error.message
+
+                async with asyncio.TaskGroup() as passes:
+                    for name in names:
+                        passes.create_task(pass_over(name))
+    except* Exception as group:
+        raise group.exceptions[0] from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return [reports[name] for name in names if name in reports], stopped
+
+
+@asynccontextmanager
+async def _alone(database: Database, site: str) -> AsyncIterator[None]:
+    """While the block runs no other pass over the site does. It spares work; two at once would do no harm."""
+    lease = RoleLease(database, f"pass {site}", f"{process_name()}-{uuid4()}", _LEASE)
+    said = False
+    while not await lease.hold():
+        if not said:
+            errors.print(f"{site}: another pass runs, or was killed a moment ago; waiting", markup=False)
+            said = True
+        await asyncio.sleep(0.5)
+    renewing = asyncio.create_task(_renew(lease.hold))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+        await lease.give_back()
+
+
+async def _renew(hold: Callable[[], Awaitable[bool]]) -> None:
+    while True:
+        await asyncio.sleep(_LEASE / 3)
+        await hold()

@@ -1,0 +1,225 @@
+"""Puts right what a pass found: copies, in bounded parallel, each written down soon after it was made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from rushes_runtime import fenced_writes
+from rushes_runtime.database import Database, answer_of
+from rushes_runtime.failures import AttemptFailedError
+from rushes_runtime.store import Condition, IfAbsent, IfMatch, ObjectAbsentError, prove_whole
+from rushes_schemas import FailureCode
+
+from rushes_syncer import passes, sites
+from rushes_syncer.bandwidth import Bandwidth
+from rushes_syncer.comparing import Finding
+from rushes_syncer.copying import Copied, copy_object
+from rushes_syncer.passes import Difference, Order, Pass, Settled
+from rushes_syncer.sites import Held
+from rushes_syncer.survey import Sides
+
+COPIED: Final = frozenset({Finding.MISSING, Finding.DIFFERENT, Finding.SAME})  # the same too, where it is forced
+_TAKEN_AT_ONCE: Final = 500
+_WRITTEN_EVERY: Final = 1.0  # seconds
+# So many failures of one kind in a row in a bucket: it is denied, full or away, and what is left of it fails too.
+_IN_A_ROW: Final = 20
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard a pass tries.
+
+    Attributes:
+        bandwidth: bytes a second of all copies together; None: no limit.
+    """
+
+    order: Order = "biggest"
+    workers: int = 30
+    attempts: int = 3
+    bandwidth: int | None = None
+
+
+class CopyWatch(Protocol):
+    """Who watches copies."""
+
+    def copied(self, size: int) -> None:
+        """An object of so many bytes is done, or has failed."""
+
+
+@dataclass
+class _Ends:
+    """What came of copies and is not written yet."""
+
+    database: Database
+    going: Pass
+    settled: list[Settled] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def keep_writing(self) -> None:
+        while True:
+            await asyncio.sleep(_WRITTEN_EVERY)
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what there is. It stays until it is written, should this be cancelled; twice does no harm."""
+        async with self._writing:
+            settled, held = list(self.settled), list(self.held)
+            if settled:
+                await answer_of(lambda: self._write(settled, held), lambda: None)
+            del self.settled[: len(settled)]
+            del self.held[: len(held)]
+
+    async def _write(self, settled: list[Settled], held: list[Held]) -> None:
+        async with self.database.begin() as connection:
+            await sites.hold(connection, self.going.site, held)
+            await passes.settle(connection, self.going.id, settled)
+
+
+async def copy_differences(
+    sides: Sides, going: Pass, effort: Effort, scratch: Path, watch: CopyWatch, *, source_site: str | None = None
+) -> None:
+    """Copy all that a pass has to copy. What fails is written down and stops nothing.
+
+    Args:
+        source_site: if the source is another site: which.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    copies = _Copies(sides, going, effort, scratch, watch, source_site)
+    writing = asyncio.create_task(copies.ends.keep_writing())
+    try:
+        await copies.run()
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        await copies.ends.write()
+
+
+class _Copies:
+    def __init__(
+        self, sides: Sides, going: Pass, effort: Effort, scratch: Path, watch: CopyWatch, source_site: str | None
+    ) -> None:
+        self._sides = sides
+        self._going = going
+        self._effort = effort
+        self._scratch = scratch
+        self._bandwidth = Bandwidth(effort.bandwidth)
+        self._watch = watch
+        self._source_site = source_site
+        self._origins: dict[tuple[str, str], Held] = {}
+        self._in_a_row: Counter[tuple[str, FailureCode]] = Counter()
+        self._given_up: dict[str, str] = {}
+        self.ends = _Ends(sides.database, going)
+
+    async def run(self) -> None:
+        waiting: asyncio.Queue[Difference | None] = asyncio.Queue(self._effort.workers)
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(self._effort.workers):
+                workers.create_task(self._work(waiting))
+            await self._feed(waiting)
+        for bucket, why in self._given_up.items():
+            await passes.give_up(self._sides.database, self._going.id, bucket, COPIED, why)
+
+    async def _feed(self, waiting: asyncio.Queue[Difference | None]) -> None:
+        database, effort = self._sides.database, self._effort
+        while some := await passes.take(
+            database, self._going, COPIED, order=effort.order, limit=_TAKEN_AT_ONCE, given_up=self._given_up
+        ):
+            if self._source_site:
+                self._origins |= await _origins(database, self._source_site, some)
+            for each in some:
+                await waiting.put(each)
+        for _ in range(effort.workers):
+            await waiting.put(None)
+
+    async def _work(self, waiting: asyncio.Queue[Difference | None]) -> None:
+        while difference := await waiting.get():
+            if difference.bucket not in self._given_up:
+                self.ends.settled.append(await self._settle(difference))
+            self._origins.pop((difference.bucket, difference.key), None)
+            self._watch.copied(difference.bytes)
+
+    async def _settle(self, difference: Difference) -> Settled:
+        bucket, key = difference.bucket, difference.key
+        for attempt in range(1, self._effort.attempts + 1):
+            try:
+                copy = await self._copy(difference, again=attempt > 1)
+            except ObjectAbsentError:
+                return await self._absent(difference)
+            except AttemptFailedError as error:
+                if attempt == self._effort.attempts:
+                    self._count(difference, error)
+                    return Settled(bucket, key, "failed", error.message)
+                await asyncio.sleep(min(2**attempt / 4, 10))
+            else:
+                self._in_a_row.clear()
+                self.ends.held.append(self._held(difference, copy))
+                return Settled(bucket, key, "copied")
+        raise AssertionError("each attempt returns or is followed by another")
+
+    async def _copy(self, difference: Difference, *, again: bool) -> Copied:
+        source, site = self._sides.source, self._sides.site
+        bucket, key = difference.bucket, difference.key
+        over: Condition = IfMatch(difference.etag) if difference.etag else IfAbsent()
+        sha256 = difference.sha256
+        if again:
+            over = await fenced_writes.seen(site, bucket, key)
+            there = await source.stat(bucket, key)
+            if there is not None and there.etag != difference.source_etag:
+                sha256 = None  # published anew since it was looked at
+        return await copy_object(
+            source,
+            site,
+            bucket,
+            key,
+            self._scratch,
+            over=over,
+            size=difference.bytes,
+            sha256=sha256,
+            bandwidth=self._bandwidth,
+        )
+
+    async def _absent(self, difference: Difference) -> Settled:
+        """It went between the look and the copy; or the store shows nothing at all."""
+        try:
+            await prove_whole(self._sides.source, difference.bucket, self._sides.instance)
+        except AttemptFailedError as error:
+            return Settled(difference.bucket, difference.key, "failed", error.message)
+        return Settled(difference.bucket, difference.key, "absent")
+
+    def _count(self, difference: Difference, error: AttemptFailedError) -> None:
+        place = (difference.bucket, error.code)
+        self._in_a_row[place] += 1
+        if self._in_a_row[place] >= _IN_A_ROW:
+            why = f"not tried: {_IN_A_ROW} others of the bucket {difference.bucket} had failed: {error.message}"
+            self._given_up.setdefault(difference.bucket, why)
+
+    def _held(self, difference: Difference, copy: Copied) -> Held:
+        source_etag = copy.source_etag
+        if self._source_site:
+            origin = self._origins.get((difference.bucket, difference.key))
+            source_etag = origin.source_etag if origin and origin.sha256 == copy.sha256 else ""
+        return Held(
+            difference.bucket,
+            difference.key,
+            difference.preview_file_id,
+            copy.bytes,
+            copy.sha256,
+            copy.etag,
+            source_etag,
+        )
+
+
+async def _origins(database: Database, site: str, some: Collection[Difference]) -> Mapping[tuple[str, str], Held]:
+    """What the ledger knows of objects at the site that they are copied from."""
+    known: dict[tuple[str, str], Held] = {}
+    for bucket in {each.bucket for each in some}:
+        keys = [each.key for each in some if each.bucket == bucket]
+        held = await sites.held_under(database, site, bucket, keys)
+        known |= {(bucket, key): row for key, row in held.items()}
+    return known
