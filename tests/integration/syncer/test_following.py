@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,8 @@ from rushes_runtime.database import Database
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
-from rushes_runtime.store import Store, Unconditional, Writing, open_store, place_sentinels
+from rushes_runtime.store import ObjectStat, Store, Unconditional, open_store, place_sentinels
+from rushes_runtime.store.interface import SmallObjects
 from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_circuits, make_worker
 from rushes_runtime.worker import Progress, Worker
@@ -201,23 +203,38 @@ async def test_an_object_that_is_not_the_published_one_never_reaches_the_site(wo
         assert await lyon.held() == set()
 
 
+class _PausingPuts:
+    """Small objects of a site, written in threads after something that the event loop does."""
+
+    def __init__(
+        self,
+        objects: SmallObjects,
+        loop: asyncio.AbstractEventLoop,
+        pause: Callable[[], Coroutine[Any, Any, None]] | None,
+    ) -> None:
+        self._objects = objects
+        self._loop = loop
+        self._pause = pause
+
+    def put(self, *what: Any, **options: Any) -> ObjectStat:
+        if self._pause:
+            asyncio.run_coroutine_threadsafe(self._pause(), self._loop).result()
+        return self._objects.put(*what, **options)
+
+
 class _Pausing:
     """A site of which the first write waits for something."""
 
-    def __init__(self, site: Store, pause: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, site: Store, pause: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._site = site
-        self._pause: Callable[[], Awaitable[None]] | None = pause
+        self._pause: Callable[[], Coroutine[Any, Any, None]] | None = pause
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._site, name)
 
-    @asynccontextmanager
-    async def write(self, *place: Any, **options: Any) -> AsyncIterator[Writing]:
+    async def small(self, bucket: str) -> _PausingPuts:
         pause, self._pause = self._pause, None
-        async with self._site.write(*place, **options) as writing:
-            if pause:
-                await pause()
-            yield writing
+        return _PausingPuts(await self._site.small(bucket), asyncio.get_running_loop(), pause)
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])
