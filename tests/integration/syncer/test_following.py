@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 from rushes_runtime import ledger
 from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import Store, Unconditional, Writing
+from rushes_runtime.store import ObjectStat, Store, Unconditional
+from rushes_runtime.store.interface import SmallObjects
 from rushes_runtime.worker import Progress
 from rushes_schemas import ObjectKind, PreviewStatus, StoredFile
 from rushes_syncer.workshop import CopyWorkshop
@@ -102,23 +103,38 @@ async def test_an_object_that_is_not_the_published_one_never_reaches_the_site(wo
         assert await lyon.held() == set()
 
 
+class _PausingPuts:
+    """Small objects of a site, written in threads after something that the event loop does."""
+
+    def __init__(
+        self,
+        objects: SmallObjects,
+        loop: asyncio.AbstractEventLoop,
+        pause: Callable[[], Coroutine[Any, Any, None]] | None,
+    ) -> None:
+        self._objects = objects
+        self._loop = loop
+        self._pause = pause
+
+    def put(self, *what: Any, **options: Any) -> ObjectStat:
+        if self._pause:
+            asyncio.run_coroutine_threadsafe(self._pause(), self._loop).result()
+        return self._objects.put(*what, **options)
+
+
 class _Pausing:
     """A site of which the first write waits for something."""
 
-    def __init__(self, site: Store, pause: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, site: Store, pause: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._site = site
-        self._pause: Callable[[], Awaitable[None]] | None = pause
+        self._pause: Callable[[], Coroutine[Any, Any, None]] | None = pause
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._site, name)
 
-    @asynccontextmanager
-    async def write(self, *place: Any, **options: Any) -> AsyncIterator[Writing]:
+    async def small(self, bucket: str) -> _PausingPuts:
         pause, self._pause = self._pause, None
-        async with self._site.write(*place, **options) as writing:
-            if pause:
-                await pause()
-            yield writing
+        return _PausingPuts(await self._site.small(bucket), asyncio.get_running_loop(), pause)
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])

@@ -102,7 +102,7 @@ class Reading:
     Attributes:
         content_type: as the store keeps it; None where it keeps none.
         modified: when its content was made, also where this is a copy.
-        chunks: its bytes, in order, once; each is small enough to be held in memory (a megabyte or so).
+        chunks: its bytes, in order, once; each is small enough to be held in memory (a quarter of a megabyte or so).
     """
 
     stat: ObjectStat

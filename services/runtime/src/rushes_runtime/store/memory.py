@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-TRANSFER_MEMORY: Final = 40 << 20  # bytes, for all transfers to one store
+TRANSFER_MEMORY: Final = 20 << 20  # bytes, for all transfers to one store
 
 
 class Memory:

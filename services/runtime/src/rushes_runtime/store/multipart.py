@@ -8,6 +8,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from typing import Any, Final
 
 import obstore
@@ -106,7 +107,8 @@ class PartsWriting:
             "UploadId": upload_id,
         }
         self._part_size = part_size(wanted.size)
-        self._filling = bytearray()
+        self._filling: list[bytes] = []
+        self._filled = 0
         self._borrowed = 0
         self._committed = False
         self._parts: list[asyncio.Task[str]] = []
@@ -130,39 +132,46 @@ class PartsWriting:
     async def write(self, chunk: bytes) -> None:
         if not self._borrowed:
             self._borrowed = await self._endpoint.memory.borrow(self._part_size)
-        self._filling += chunk
-        while len(self._filling) >= self._part_size:
-            part = bytes(memoryview(self._filling)[: self._part_size])
-            del self._filling[: self._part_size]
-            await self._send(part)
+        while chunk:
+            room = self._part_size - self._filled
+            self._filling.append(chunk[:room] if len(chunk) > room else chunk)
+            self._filled += len(self._filling[-1])
+            chunk = chunk[room:]
+            if self._filled == self._part_size:
+                await self._send()
+                if chunk:
+                    self._borrowed = await self._endpoint.memory.borrow(self._part_size)
 
-    async def _send(self, part: bytes) -> None:
+    async def _send(self) -> None:
         for sent in self._parts:  # a part that failed ends it all
             if sent.done():
                 sent.result()
+        part = b"".join(self._filling)
+        self._filling.clear()
+        self._filled = 0
         borrowed, self._borrowed = self._borrowed, 0
         self._parts.append(asyncio.create_task(self._put(len(self._parts) + 1, part, borrowed)))
-        if self._filling:
-            self._borrowed = await self._endpoint.memory.borrow(self._part_size)
 
     async def _put(self, number: int, part: bytes, borrowed: int) -> str:
         wanted = self._wanted
+        md5 = await asyncio.to_thread(_md5, part)
+
+        async def put() -> str:
+            # Closed, it lets go of the part: whatever sends a request is kept alive by cycles for a while.
+            with BytesIO(part) as body:
+                done = await self._endpoint.client.upload_part(
+                    **self._where, PartNumber=number, Body=body, ContentMD5=md5
+                )
+            return done["ETag"]
+
         try:
-            md5 = await asyncio.to_thread(_md5, part)
-            put = await self._endpoint.ask(
-                "upload",
-                wanted.bucket,
-                wanted.key,
-                lambda: self._endpoint.client.upload_part(**self._where, PartNumber=number, Body=part, ContentMD5=md5),
-            )
+            return await self._endpoint.ask("upload", wanted.bucket, wanted.key, put)
         finally:
             await asyncio.shield(self._endpoint.memory.give_back(borrowed))
-        return put["ETag"]
 
     async def commit(self) -> ObjectStat:
         if self._filling:
-            await self._send(bytes(self._filling))
-        self._filling.clear()
+            await self._send()
         etags = await asyncio.gather(*self._parts)
         parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
         wanted = self._wanted

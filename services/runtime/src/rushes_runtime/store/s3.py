@@ -39,7 +39,7 @@ from rushes_runtime.store.s3_small import S3SmallObjects, modified_of, object_st
 if TYPE_CHECKING:
     from obstore import GetResult
 
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 18
 
 
 class S3Store:

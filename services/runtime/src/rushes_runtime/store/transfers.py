@@ -15,7 +15,7 @@ from rushes_schemas import FailureCode
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store.interface import Condition, Downloaded, Moved, ObjectStat, Store
 
-CHUNK: Final = 1 << 20
+CHUNK: Final = 1 << 18
 
 
 async def download(store: Store, bucket: str, key: str, path: Path, moved: Moved | None) -> Downloaded:
