@@ -43,6 +43,7 @@ class Zou:
         self._programs = programs_of("zou", LOCK)
         self._redis_port, self._web_port = free_ports(2)
         self._running = ExitStack()
+        self.database_url = database_url
         self.environment = self._environment(world, database_url, nomad) | settings
 
     @property
