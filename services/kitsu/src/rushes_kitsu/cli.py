@@ -52,6 +52,22 @@ def serve() -> None:
 
 
 @app.command()
+def follow() -> None:
+    """Set right what Zou says of movies that Rushes has made, until SIGTERM or SIGINT.
+
+    Zou marks a movie `broken` by its own time-out, or when an RQ worker is killed, whatever becomes of it. Each movie
+    is looked at until Zou agrees, and set right once: nothing that is decided in Zou later is undone.
+    """
+    settings = settings_or_exit(KitsuSettings)
+    if not (settings.zou_url and (settings.zou_token or settings.zou_token_file)):
+        fail("ZOU_URL and ZOU_TOKEN, or ZOU_TOKEN_FILE, are needed", 2)
+    try:
+        run_async(application.follow(settings))
+    except StartRefusedError as error:
+        fail(str(error), 2)
+
+
+@app.command()
 def migrate(
     topics: Annotated[bool, typer.Option("--topics", help="Also create the Kafka topic that is not there.")] = False,
     partitions: Annotated[int, typer.Option(min=1, help="With --topics: partitions.")] = 12,

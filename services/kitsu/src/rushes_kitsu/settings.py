@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, FilePath, SecretStr, model_validator
-from rushes_runtime.settings import RuntimeSettings, UnreadableSecretError
+from rushes_runtime.settings import RuntimeSettings, Seconds, UnreadableSecretError
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -52,6 +52,20 @@ class KitsuSettings(RuntimeSettings):
     )
     zou_database_url_file: FilePath | None = Field(None, description="File that holds it instead.")
 
+    zou_url: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        None, description="For `follow`: Zou's API, such as `https://kitsu.studio/api`."
+    )
+    zou_token: SecretStr | None = Field(
+        None, description="For `follow`: a token of Zou's for a user, such as a bot, that may change previews."
+    )
+    zou_token_file: FilePath | None = Field(None, description="File that holds it instead, read for each call.")
+    follow_interval: Seconds = Field(10, description="For `follow`: seconds between looks.")
+    follow_patience: Seconds = Field(
+        3600,
+        description="For `follow`: seconds after its end that a movie may still be `processing` in Zou, which is its "
+        "`JOB_QUEUE_TIMEOUT`; then it is set right.",
+    )
+
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if (self.nomad_tls_certfile is None) != (self.nomad_tls_keyfile is None):
@@ -60,12 +74,11 @@ class KitsuSettings(RuntimeSettings):
         if self.nomad_tls_client_cafile and not self.nomad_tls_certfile:
             msg = "NOMAD_TLS_CLIENT_CAFILE needs NOMAD_TLS_CERTFILE and NOMAD_TLS_KEYFILE"
             raise ValueError(msg)
-        if self.nomad_token and self.nomad_token_file:
-            msg = "NOMAD_TOKEN and NOMAD_TOKEN_FILE are two ways to give one secret: give one of them"
-            raise ValueError(msg)
-        if self.zou_database_url and self.zou_database_url_file:
-            msg = "ZOU_DATABASE_URL and ZOU_DATABASE_URL_FILE are two ways to give one secret: give one of them"
-            raise ValueError(msg)
+        for name in ("nomad_token", "zou_database_url", "zou_token"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                upper = name.upper()
+                msg = f"{upper} and {upper}_FILE are two ways to give one secret: give one of them"
+                raise ValueError(msg)
         return self
 
     def read_nomad_token(self) -> str | None:
@@ -92,6 +105,14 @@ class KitsuSettings(RuntimeSettings):
                 "ZOU_DATABASE_URL is no address like postgresql+asyncpg://user:password@host/zoudb"
             )
         return url
+
+    def read_zou_token(self) -> str | None:
+        """The token for Zou's API as it is now; None: it was not given.
+
+        Raises:
+            UnreadableSecretError: its file cannot be read, or is empty.
+        """
+        return _read_secret(self.zou_token, self.zou_token_file)
 
     def store_names(self) -> frozenset[str]:
         """What Zou may call the main store; empty for AWS's own endpoint."""
