@@ -1,5 +1,5 @@
 """Alembic's environment: the runtime knows how."""
 
-from rushes_runtime.migrations import run_environment
+from rushes_runtime.migration_history import run_environment
 
 run_environment()
