@@ -138,6 +138,10 @@ bench-bulk: environment ## Previews a second that a bulk pass over lost sources 
 bench-sync: environment ## A full pass of the syncer against rclone; needs rclone
 	$(BIN)/python -m tests.bench.sync
 
+.PHONY: bench-import
+bench-import: environment ## An import of 100,000 previews from Zou's database
+	$(BIN)/python -m tests.bench.zou_import
+
 .PHONY: drill
 drill: environment ## Cause what each alert looks for; it fires and resolves, and no other page does
 	$(BIN)/python -m tests.drill $(ALERTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from pathlib import Path
 from uuid import UUID
 
@@ -77,6 +78,24 @@ async def test_without_normalization_zou_serves_the_upload_with_pictures_of_rush
     assert await artist.served("/movies/originals/preview-files/{}.mp4", preview) == upload.read_bytes()
     for route in ("/pictures/thumbnails/preview-files/{}.png", "/movies/tiles/preview-files/{}.png"):
         assert hashlib.sha256(await artist.served(route, preview)).hexdigest() == made[ROUTES[route]], route
+
+
+async def test_an_import_reads_the_database_of_the_real_zou(studio: Studio, artist: Client, tmp_path: Path) -> None:
+    async def counted() -> dict[str, int]:
+        command = ("import", "--dry-run", "--json")
+        url = studio.zou.database_url
+        code, out, error = await studio.world.command("rushes-kitsu", *command, ZOU_DATABASE_URL=url)
+        assert code == 0, error
+        counts: dict[str, int] = json.loads(out)
+        return counts
+
+    before = await counted()
+    preview = await artist.upload(movie(tmp_path / "upload.mp4", frames=5))
+    assert await ended(artist, preview) == "ready"
+    after = await counted()
+    # Zou keeps no sources by default, but a remote worker needs one, and Zou leaves it.
+    grown = {name: after[name] - before[name] for name in ("previews", "source", "outputs", "nothing")}
+    assert grown == {"previews": 1, "source": 1, "outputs": 0, "nothing": 0}
 
 
 async def test_uploads_by_way_of_several_workers_all_end_ready(studio: Studio, artist: Client, tmp_path: Path) -> None:

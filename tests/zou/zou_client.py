@@ -29,6 +29,7 @@ class Client:
     """A logged-in user, with one task to upload to."""
 
     session: aiohttp.ClientSession
+    token: str = ""
     task: dict[str, Any] = field(default_factory=dict)
     task_status: str = ""
 
@@ -88,6 +89,7 @@ async def logged_in(address: str) -> AsyncIterator[Client]:
     """A client of a Zou, as its administrator."""
     async with aiohttp.ClientSession(address) as session:
         login = Client(session)
-        token = await login.call("POST", "/auth/login", json={"email": ADMIN, "password": PASSWORD})
-        session.headers["Authorization"] = f"Bearer {token['access_token']}"
+        answer = await login.call("POST", "/auth/login", json={"email": ADMIN, "password": PASSWORD})
+        login.token = answer["access_token"]
+        session.headers["Authorization"] = f"Bearer {login.token}"
         yield login

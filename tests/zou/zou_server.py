@@ -43,6 +43,7 @@ class Zou:
         self._programs = programs_of("zou", LOCK)
         self._redis_port, self._web_port = free_ports(2)
         self._running = ExitStack()
+        self.database_url = database_url
         self.environment = self._environment(world, database_url, nomad) | settings
 
     @property
@@ -64,7 +65,7 @@ class Zou:
             self.command("init-db")
             self.command("init-data")
             self.command("create-admin", ADMIN, "--password", PASSWORD)
-            self._start_web()
+            self._start_web(self._web_port)
             self.worker = self._start_worker(self.worker_log, {})
         except BaseException:
             self._running.close()
@@ -81,6 +82,16 @@ class Zou:
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
+
+    @contextmanager
+    def web_host_with(self, **settings: str) -> Iterator[str]:
+        """The address of one more web host with other settings, for as long as the block runs."""
+        (port,) = free_ports(1)
+        leash = self._start_web(port, **settings)
+        try:
+            yield f"http://{LOOPBACK}:{port}"
+        finally:
+            leash.stop()
 
     @contextmanager
     def workers_with(self, *, more: int = 0, **settings: str) -> Iterator[None]:
@@ -112,10 +123,12 @@ class Zou:
         leash = self._start(program, *options, log=self.folder / "redis.log")
         wait_until_ready("Redis", leash, lambda: _complaint(self._redis_port), timeout=20)
 
-    def _start_web(self) -> None:
-        options = ("--workers", "2", "--bind", f"{LOOPBACK}:{self._web_port}", "--timeout", "120")
-        leash = self._start(self._programs / "gunicorn", *options, "zou.app:app", log=self.folder / "web.log")
-        wait_until_ready("Zou", leash, lambda: _complaint(self._web_port), timeout=60)
+    def _start_web(self, port: int, **settings: str) -> Leash:
+        options = ("--workers", "2", "--bind", f"{LOOPBACK}:{port}", "--timeout", "120")
+        log = self.folder / f"web-{port}.log"
+        leash = self._start(self._programs / "gunicorn", *options, "zou.app:app", log=log, **settings)
+        wait_until_ready("Zou", leash, lambda: _complaint(port), timeout=60)
+        return leash
 
     def _environment(self, world: World, database_url: str, nomad: str) -> dict[str, str]:
         database = make_url(database_url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from rushes_kitsu.dispatches import Dispatched, JobState
 from rushes_kitsu.job_ids import JobId
 from rushes_kitsu.nomad_answers import allocations_answer, failure_sentence, log_answer, summary_answer
 from rushes_kitsu.outcomes import upload_end
+from rushes_kitsu.reconciling import Step, step_for
 from rushes_schemas import StatusChanged
 
 from tests.unit.schemas.event_samples import PAYLOADS
@@ -85,3 +86,20 @@ def test_the_reason_is_in_the_logs_of_the_allocation_under_the_name_that_zou_ask
 
 def test_a_reason_of_a_later_version_is_told_as_it_came() -> None:
     assert "gone_fishing: m" in failure_sentence(JOB, Dispatched(JobState.FAILED, "gone_fishing", "m"))
+
+
+@pytest.mark.parametrize(
+    ("zou_status", "minutes", "step"),
+    [
+        ("ready", 1, Step.AGREES),
+        ("broken", 1, Step.CORRECT),
+        ("missing", 1, Step.CORRECT),
+        ("processing", 59, Step.LATER),
+        ("processing", 61, Step.CORRECT),
+        (None, 1, Step.GONE),
+    ],
+)
+def test_zou_is_set_right_unless_it_agrees_or_is_about_to(zou_status: str | None, minutes: int, step: Step) -> None:
+    now = datetime.now(UTC)
+    ended_at = now - timedelta(minutes=minutes)
+    assert step_for(zou_status, ended_at=ended_at, now=now, patience=timedelta(hours=1)) is step

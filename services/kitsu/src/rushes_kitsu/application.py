@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,12 @@ from rushes_runtime.wiring import make_janitor, make_relay
 
 from rushes_kitsu.chores import DispatchChores
 from rushes_kitsu.dispatches import SCHEMA
+from rushes_kitsu.follower import Follower
 from rushes_kitsu.nomad_server import NomadServer
 from rushes_kitsu.outcomes import CONTRACTS_BY_TOPIC, OutcomeIntake
 from rushes_kitsu.passing_on import open_onward
 from rushes_kitsu.settings import KitsuSettings
+from rushes_kitsu.zou_api import open_zou_api
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SERVICE: Final = "kitsu"
@@ -55,4 +58,31 @@ async def serve(settings: KitsuSettings) -> int:
             needs=[Need("PostgreSQL", lambda: check_schema(database, MIGRATIONS, settings.instance))],
             front=[NomadServer(settings, database, onward, health, relay.hint.give), intake],
             back=[relay, make_janitor(settings, database, DispatchChores(float(settings.retention)), health)],
+        )
+
+
+async def follow(settings: KitsuSettings) -> int:
+    """Keep Zou true to what Rushes has made, until a signal; the exit code.
+
+    Raises:
+        InstanceMismatchError: the database belongs to another instance.
+    """
+    async with AsyncExitStack() as resources:
+        database = Database.of(settings, SCHEMA)
+        resources.push_async_callback(database.close)
+        zou = await resources.enter_async_context(open_zou_api(settings))
+        health = Health()
+        follower = Follower(
+            database,
+            zou,
+            health,
+            interval=settings.follow_interval,
+            patience=timedelta(seconds=settings.follow_patience),
+        )
+        return await run_service(
+            health=health,
+            operations=(settings.operations_host, settings.operations_port),
+            needs=[Need("PostgreSQL", lambda: check_schema(database, MIGRATIONS, settings.instance))],
+            front=[follower],
+            back=[],
         )

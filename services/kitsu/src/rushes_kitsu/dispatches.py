@@ -44,12 +44,19 @@ class Dispatched:
 
 @dataclass(frozen=True)
 class UploadEnd:
-    """The state of a preview whose upload of that time has ended; `failure_code` None: it plays."""
+    """The state of a preview whose upload of that time has ended.
+
+    `failure_code` None: it plays, and the last four are known (pixels, seconds, bytes of what Zou plays).
+    """
 
     preview_file_id: UUID
     uploaded_at: datetime
-    failure_code: str | None
-    failure_message: str | None
+    failure_code: str | None = None
+    failure_message: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    file_size: int | None = None
 
 
 # Dispatches of one preview follow one another: their events stand in the outbox in the order of their times, which come
@@ -65,8 +72,10 @@ _LOOK: Final = text(
 # An upload that came later ends those before it, too: they were for a file that is no longer there.
 _END: Final = text("""
     UPDATE dispatch SET state = CASE WHEN ended.code IS NULL THEN 'complete' ELSE 'failed' END,
-        failure_code = ended.code, failure_message = ended.message, ended_at = now()
-    FROM json_to_recordset(CAST(:ends AS json)) AS ended (preview uuid, uploaded timestamptz, code text, message text)
+        failure_code = ended.code, failure_message = ended.message, ended_at = now(),
+        width = ended.width, height = ended.height, duration = ended.duration, file_size = ended.file_size
+    FROM json_to_recordset(CAST(:ends AS json)) AS ended (preview uuid, uploaded timestamptz, code text, message text,
+        width integer, height integer, duration double precision, file_size bigint)
     WHERE dispatch.preview_file_id = ended.preview AND dispatch.uploaded_at <= ended.uploaded
         AND dispatch.state = 'running'
     RETURNING dispatch.state, extract(epoch FROM now() - dispatch.uploaded_at) AS seconds""")
@@ -106,6 +115,7 @@ async def end(connection: AsyncConnection, ends: Sequence[UploadEnd]) -> list[tu
             "uploaded": each.uploaded_at.isoformat(),
             "code": each.failure_code,
             "message": each.failure_message,
+            **{name: getattr(each, name) for name in ("width", "height", "duration", "file_size")},
         }
         for each in ends
     ]

@@ -34,3 +34,9 @@ OLDEST = Gauge(
     "Age of the oldest dispatched job that has not ended. Sampled.",
     unit="seconds",
 )
+RECONCILED = Counter(
+    "rushes_kitsu_reconciled_total",
+    "Movies that Rushes has made and that Zou was asked about: it `agrees`, it was wrong (`correct`), it still works "
+    "on the preview (`later`), or has it no more (`gone`).",
+    ["outcome"],
+)

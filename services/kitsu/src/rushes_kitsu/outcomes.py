@@ -9,7 +9,7 @@ from typing import Final
 from rushes_runtime.database import after_commit
 from rushes_runtime.envelopes import Received
 from rushes_runtime.intake import Refused
-from rushes_schemas import CONTRACTS, PreviewStatus, StatusChanged
+from rushes_schemas import CONTRACTS, ObjectKind, PreviewStatus, StatusChanged
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_kitsu import dispatches, metrics
@@ -34,13 +34,26 @@ def upload_end(event: StatusChanged) -> UploadEnd | None:
         return UploadEnd(event.preview_file_id, event.upload.uploaded_at, _DELETED, message)
     match event.internal_status:
         case PreviewStatus.READY:
-            return UploadEnd(event.preview_file_id, event.upload.uploaded_at, None, None)
+            return UploadEnd(
+                event.preview_file_id,
+                event.upload.uploaded_at,
+                width=event.width,
+                height=event.height,
+                duration=event.duration,
+                file_size=_played_bytes(event),
+            )
         case PreviewStatus.BROKEN | PreviewStatus.MISSING:
             code = event.error.code if event.error else event.internal_status
             message = event.error.message if event.error else ""
             return UploadEnd(event.preview_file_id, event.upload.uploaded_at, code, message)
         case _:  # in work, or a status of a later version
             return None
+
+
+def _played_bytes(event: StatusChanged) -> int | None:
+    """The size of the movie that Zou plays, and whose size it keeps: high definition, or low if there is no other."""
+    sizes = {stored.kind: stored.bytes for stored in event.files}
+    return sizes.get(ObjectKind.HIGH_DEFINITION, sizes.get(ObjectKind.LOW_DEFINITION))
 
 
 class OutcomeIntake:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, FilePath, SecretStr, model_validator
-from rushes_runtime.settings import RuntimeSettings, UnreadableSecretError
+from rushes_runtime.settings import RuntimeSettings, Seconds, UnreadableSecretError
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -44,6 +46,26 @@ class KitsuSettings(RuntimeSettings):
         None, description="With a local store: the folder as Zou names it (`PREVIEW_FOLDER`); default: `STORE__ROOT`."
     )
 
+    zou_database_url: SecretStr | None = Field(
+        None,
+        description="For `import`: Zou's database, `postgresql+asyncpg://user:password@host:port/zoudb`; only read.",
+    )
+    zou_database_url_file: FilePath | None = Field(None, description="File that holds it instead.")
+
+    zou_url: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        None, description="For `follow`: Zou's API, such as `https://kitsu.studio/api`."
+    )
+    zou_token: SecretStr | None = Field(
+        None, description="For `follow`: a token of Zou's for a user, such as a bot, that may change previews."
+    )
+    zou_token_file: FilePath | None = Field(None, description="File that holds it instead, read for each call.")
+    follow_interval: Seconds = Field(10, description="For `follow`: seconds between looks.")
+    follow_patience: Seconds = Field(
+        3600,
+        description="For `follow`: seconds after its end that a movie may still be `processing` in Zou, which is its "
+        "`JOB_QUEUE_TIMEOUT`; then it is set right.",
+    )
+
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if (self.nomad_tls_certfile is None) != (self.nomad_tls_keyfile is None):
@@ -52,9 +74,11 @@ class KitsuSettings(RuntimeSettings):
         if self.nomad_tls_client_cafile and not self.nomad_tls_certfile:
             msg = "NOMAD_TLS_CLIENT_CAFILE needs NOMAD_TLS_CERTFILE and NOMAD_TLS_KEYFILE"
             raise ValueError(msg)
-        if self.nomad_token and self.nomad_token_file:
-            msg = "NOMAD_TOKEN and NOMAD_TOKEN_FILE are two ways to give one secret: give one of them"
-            raise ValueError(msg)
+        for name in ("nomad_token", "zou_database_url", "zou_token"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                upper = name.upper()
+                msg = f"{upper} and {upper}_FILE are two ways to give one secret: give one of them"
+                raise ValueError(msg)
         return self
 
     def read_nomad_token(self) -> str | None:
@@ -63,15 +87,32 @@ class KitsuSettings(RuntimeSettings):
         Raises:
             UnreadableSecretError: its file cannot be read, or is empty.
         """
-        if self.nomad_token_file is None:
-            return self.nomad_token.get_secret_value() if self.nomad_token else None
+        return _read_secret(self.nomad_token, self.nomad_token_file)
+
+    def read_zou_database_url(self) -> URL | None:
+        """The address of Zou's database; None: it was not given.
+
+        Raises:
+            UnreadableSecretError: its file cannot be read, or it is no address.
+        """
+        held = _read_secret(self.zou_database_url, self.zou_database_url_file)
         try:
-            token = self.nomad_token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnreadableSecretError(f"{self.nomad_token_file}: {type(error).__name__}") from None
-        if not token:
-            raise UnreadableSecretError(f"{self.nomad_token_file} is empty")
-        return token
+            url = make_url(held) if held else None
+        except (ArgumentError, ValueError):  # its own words may hold a part of the password
+            url = None
+        if held and (url is None or url.drivername != "postgresql+asyncpg"):
+            raise UnreadableSecretError(
+                "ZOU_DATABASE_URL is no address like postgresql+asyncpg://user:password@host/zoudb"
+            )
+        return url
+
+    def read_zou_token(self) -> str | None:
+        """The token for Zou's API as it is now; None: it was not given.
+
+        Raises:
+            UnreadableSecretError: its file cannot be read, or is empty.
+        """
+        return _read_secret(self.zou_token, self.zou_token_file)
 
     def store_names(self) -> frozenset[str]:
         """What Zou may call the main store; empty for AWS's own endpoint."""
@@ -83,3 +124,15 @@ class KitsuSettings(RuntimeSettings):
 def endpoint_name(url: str) -> str:
     """An endpoint in one spelling, so that two can be compared."""
     return url.strip().rstrip("/").lower()
+
+
+def _read_secret(value: SecretStr | None, file: Path | None) -> str | None:
+    if file is None:
+        return value.get_secret_value() if value else None
+    try:
+        held = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableSecretError(f"{file}: {type(error).__name__}") from None
+    if not held:
+        raise UnreadableSecretError(f"{file} is empty")
+    return held

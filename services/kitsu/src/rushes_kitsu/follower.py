@@ -1,0 +1,68 @@
+"""The loop that keeps Zou true to what Rushes has made."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+from rushes_runtime.database import Database, is_away
+from rushes_runtime.health import Health
+from rushes_runtime.waiting import wait_or_stop
+
+from rushes_kitsu import metrics, reconciling
+from rushes_kitsu.reconciling import MadeMovie, Step, step_for
+from rushes_kitsu.zou_api import ZouApi, ZouError
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 50
+_LOOK_AGAIN: Final = 6  # intervals until a preview that Zou still works on is looked at again
+
+
+class Follower:
+    """Looks at movies that Rushes has made, and sets right what Zou says of them. Several may run."""
+
+    def __init__(
+        self, database: Database, zou: ZouApi, health: Health, *, interval: float, patience: timedelta
+    ) -> None:
+        self._database = database
+        self._zou = zou
+        self._health = health
+        self._interval = interval
+        self._patience = patience
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look again and again until `stop`. A Zou or a database that is away is waited for."""
+        while not stop.is_set():
+            self._health.beat("follower", within=max(120.0, 20 * self._interval))
+            more = False
+            try:
+                more = await self._look()
+            except ZouError as error:
+                log.warning("zou_away", error=str(error))
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                log.warning("follower_waits_for_database", error=repr(error)[:500])
+            if not more:
+                await wait_or_stop(stop, self._interval)
+        self._health.ended("follower")
+
+    async def _look(self) -> bool:
+        """Look at some; whether there may be more."""
+        found = await reconciling.unsettled(self._database, again=_LOOK_AGAIN * self._interval, limit=_AT_ONCE)
+        for made in found:
+            await self._set_right(made)
+        return len(found) == _AT_ONCE
+
+    async def _set_right(self, made: MadeMovie) -> None:
+        status = await self._zou.status(made.preview_file_id)
+        step = step_for(status, ended_at=made.ended_at, now=datetime.now(UTC), patience=self._patience)
+        if step is Step.CORRECT:
+            await self._zou.update(made.preview_file_id, made.fields())
+            log.info("zou_corrected", preview_file_id=str(made.preview_file_id), status_was=status)
+        if step is not Step.LATER:
+            await reconciling.settle(self._database, made)
+        metrics.RECONCILED.labels(step.value).inc()

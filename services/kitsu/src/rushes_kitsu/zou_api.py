@@ -1,0 +1,68 @@
+"""The two calls of Zou's API that reconciliation makes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from rushes_kitsu.settings import KitsuSettings
+
+_SECONDS: Final = 15.0
+
+
+class ZouError(Exception):
+    """Zou gave no usable answer; the text says what to check."""
+
+
+class ZouApi:
+    """Zou, as a user that may change previews."""
+
+    def __init__(self, session: ClientSession, settings: KitsuSettings) -> None:
+        self._session = session
+        self._settings = settings
+
+    async def status(self, preview_file_id: UUID) -> str | None:
+        """A preview's status; None: Zou has no such preview.
+
+        Raises:
+            ZouError: no usable answer.
+        """
+        found = await self._call("GET", preview_file_id)
+        return None if found is None else str(found.get("status"))
+
+    async def update(self, preview_file_id: UUID, fields: Mapping[str, Any]) -> None:
+        """Write fields of a preview's row; one that was deleted meanwhile is no error.
+
+        Raises:
+            ZouError: no usable answer.
+        """
+        await self._call("PUT", preview_file_id, json=dict(fields))
+
+    async def _call(self, method: str, preview_file_id: UUID, **options: Any) -> dict[str, Any] | None:
+        address = f"{str(self._settings.zou_url).rstrip('/')}/data/preview-files/{preview_file_id}"
+        headers = {"Authorization": f"Bearer {self._settings.read_zou_token()}"}
+        try:
+            async with self._session.request(method, address, headers=headers, **options) as answer:
+                if answer.status == 404:
+                    return None
+                if answer.status in {401, 403, 422}:
+                    raise ZouError(
+                        f"Zou refuses ZOU_TOKEN ({answer.status}): it has expired, or its user may not change previews"
+                    )
+                if answer.status != 200:
+                    raise ZouError(f"Zou (ZOU_URL) answers {answer.status} to {method} of a preview")
+                found: dict[str, Any] = await answer.json()
+                return found
+        except (ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ZouError(f"Zou (ZOU_URL) gives no usable answer: {type(error).__name__}") from None
+
+
+@asynccontextmanager
+async def open_zou_api(settings: KitsuSettings) -> AsyncIterator[ZouApi]:
+    """Zou's API, for as long as the block runs."""
+    async with ClientSession(timeout=ClientTimeout(total=_SECONDS)) as session:
+        yield ZouApi(session, settings)
