@@ -75,7 +75,8 @@ def test_it_has_no_shell_and_no_package_manager(root: Path) -> None:
         for folder in ("usr/bin", "usr/sbin", "opt/rushes/bin", "usr/local/bin")
         for path in (root / folder).glob("*")
     }
-    assert programs == {"python", "python3", "python3.11", "rushes-normalizer", "rushes-syncer"}
+    commands = {"rushes-normalizer", "rushes-schemas", "rushes-syncer"}
+    assert programs == {"python", "python3", "python3.11", *commands}
 
 
 def test_no_file_gives_rights_or_can_be_changed(root: Path) -> None:
