@@ -32,7 +32,6 @@ cat > left-out <<'END'
 ./usr/lib/python3.11/_pydecimal.py
 ./usr/lib/python3.11/_pyio.py
 ./usr/lib/python3.11/unittest/*
-./usr/lib/python3.11/wsgiref/*
 ./usr/lib/python3.11/xmlrpc/*
 ./usr/lib/python3.11/lib-dynload/_codecs_*
 ./usr/lib/python3.11/lib-dynload/_curses*
