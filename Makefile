@@ -44,7 +44,7 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 .PHONY: lock-image
 lock-image: environment ## Lock what the image needs of that, and what builds it
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/$(LOCK_PART) services/normalizer/pyproject.toml services/syncer/pyproject.toml --extra ffmpeg \
+	$(BIN)/$(LOCK_PART) services/normalizer/pyproject.toml services/syncer/pyproject.toml services/kitsu/pyproject.toml --extra ffmpeg \
 	  --no-emit-package rushes-schemas --no-emit-package rushes-runtime -o image/requirements.lock
 	echo "hatchling setuptools" | tr ' ' '\n' | $(BIN)/$(LOCK_PART) - -o image/build-requirements.lock
 

@@ -41,7 +41,7 @@ def test_an_update_of_rushes_is_a_small_layer(archive: Archive) -> None:
     assert archive.layers[-1].size < 30 * MEGABYTE
 
 
-@pytest.mark.parametrize("command", ["rushes-normalizer", "rushes-syncer"])
+@pytest.mark.parametrize("command", ["rushes-normalizer", "rushes-syncer", "rushes-kitsu"])
 def test_its_commands_answer(container: Container, command: str) -> None:
     ended = container.run(command, "migrate", "--help")
     assert ended.code == 0, ended.err
@@ -75,8 +75,8 @@ def test_it_has_no_shell_and_no_package_manager(root: Path) -> None:
         for folder in ("usr/bin", "usr/sbin", "opt/rushes/bin", "usr/local/bin")
         for path in (root / folder).glob("*")
     }
-    commands = {"rushes-normalizer", "rushes-schemas", "rushes-syncer"}
-    assert programs == {"python", "python3", "python3.11", *commands}
+    ours = {f"rushes-{name}" for name in ("normalizer", "syncer", "kitsu", "schemas")}
+    assert programs == {"python", "python3", "python3.11"} | ours
 
 
 def test_no_file_gives_rights_or_can_be_changed(root: Path) -> None:
