@@ -9,26 +9,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
-from rushes_normalizer.topics import TOPICS
+from rushes_normalizer.topics import TOPICS as NORMALIZER_TOPICS
 from rushes_normalizer.transitions import EVENT_SOURCE, VERSION_HEADER
 from rushes_runtime.envelopes import REASONS
-from rushes_runtime.kafka import KEPT_A_MONTH
 from rushes_schemas import CONTRACTS, Contract
-from rushes_schemas.contracts import CONTENT_TYPE, SPEC_VERSION, STATUS_CHANGED_TOPIC
+from rushes_schemas.contracts import CONTENT_TYPE, FILES_SYNCED_TOPIC, SPEC_VERSION, STATUS_CHANGED_TOPIC
+from rushes_syncer.synced import SOURCE as SYNCER_SOURCE
+from rushes_syncer.topics import TOPICS as SYNCER_TOPICS
 
 Json = dict[str, Any]
 
 _EVENTS_PAGE: Final = Path(__file__).parent / "events.md"
-_SYNCER_LETTERS: Final = "syncer.dead-letters"
-_ALL_TOPICS: Final = {**TOPICS, _SYNCER_LETTERS: KEPT_A_MONTH}
+_ALL_TOPICS: Final = {**NORMALIZER_TOPICS, **SYNCER_TOPICS}
 _KAFKA_BINDING: Final = "0.5.0"
+# What Rushes itself says on the bus, and as whom.
+_OURS: Final = {STATUS_CHANGED_TOPIC: EVENT_SOURCE, FILES_SYNCED_TOPIC: SYNCER_SOURCE}
 _TITLES: Final = {
     "preview-uploaded": "Uploads and deletions, from publishers. One topic, so that their order holds.",
     "renormalize-requested": "Requests to make the outputs of known previews again.",
     STATUS_CHANGED_TOPIC: "One record for each transition of a preview. Compacted: the latest record of a key is the "
     "preview's state, so that a new consumer reads from the earliest offset. Read committed.",
     "normalizer.dead-letters": "Records that the normalizer could not take in.",
-    _SYNCER_LETTERS: "Records that the syncer could not take in.",
+    FILES_SYNCED_TOPIC: "One record for each preview whose files a site holds now, for whoever waits for a copy.",
+    "syncer.dead-letters": "Records that the syncer could not take in.",
 }
 _ABOUT: Final = (
     "The preview pipeline of an animation or VFX studio. CloudEvents 1.0 on Kafka: Rushes writes binary mode and reads "
@@ -128,7 +131,7 @@ def _config_value(name: str, value: str) -> object:
 
 
 def _action(topic: str) -> str:
-    return "send" if topic == STATUS_CHANGED_TOPIC or topic.endswith("dead-letters") else "receive"
+    return "send" if topic in _OURS or topic.endswith("dead-letters") else "receive"
 
 
 def _operation(topic: str) -> Json:
@@ -197,12 +200,13 @@ def _headers(contract: Contract) -> Json:
 
 
 def _example_headers(contract: Contract, payload: Json) -> Json:
-    ours = contract.topic == STATUS_CHANGED_TOPIC
-    event_id = f"{payload['preview_file_id']}/{payload['version']}" if ours else "5f0c9c1e-7d43-4f0e-b7c8-2b8d0a4d1e90"
+    announced = contract.topic == STATUS_CHANGED_TOPIC
+    a_uuid = "5f0c9c1e-7d43-4f0e-b7c8-2b8d0a4d1e90"
+    event_id = f"{payload['preview_file_id']}/{payload['version']}" if announced else a_uuid
     return {
         **{name: value.decode() for name, value in contract.headers},
         "ce_id": event_id,
-        "ce_source": EVENT_SOURCE if ours else "/studio/uploads",
+        "ce_source": _OURS.get(contract.topic, "/studio/uploads"),
     }
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
-from rushes_normalizer.topics import TOPICS
+from rushes_normalizer.topics import TOPICS as NORMALIZER_TOPICS
 from rushes_schemas import CONTRACTS, Contract
+from rushes_syncer.topics import TOPICS as SYNCER_TOPICS
 
 from tests.contracts.node_tools import needs_node, run_node
 
@@ -60,7 +61,7 @@ def test_the_official_parser_sees(spoil: Callable[[dict[str, Any]], object]) -> 
 
 def test_every_topic_has_a_channel_that_says_how_it_is_kept() -> None:
     channels = {each["address"]: each["bindings"]["kafka"] for each in DOCUMENT["channels"].values()}
-    assert set(channels) == {*TOPICS, "syncer.dead-letters"}
+    assert set(channels) == {*NORMALIZER_TOPICS, *SYNCER_TOPICS}
     assert channels["status-changed"]["topicConfiguration"]["cleanup.policy"] == ["compact"]
     assert all(address == binding["topic"] for address, binding in channels.items())
 

@@ -114,7 +114,9 @@ def spoil(folder: Path, contract: Contract, **changes: Any) -> None:
 def test_the_command_says_what_breaks_which_reader(today: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = str(RELEASED / VERSIONS[-1])
     assert main(["check", old, str(today)]) == 0
-    assert capsys.readouterr().out.count(": full (") == len(CONTRACTS)
+    said = capsys.readouterr().out
+    assert said.count(": full (") == len(list((RELEASED / VERSIONS[-1]).glob("*.v*.json")))
+    assert said.count(": full (") + said.count(": added (") == len(CONTRACTS)
     (contract,) = (each for each in CONTRACTS if each.name == "renormalize-requested")
     spoil(today, contract, **{"$id": "urn:next", "required": ["preview_file_id", "reason", "requested_by", "priority"]})
     assert main(["check", old, str(today)]) == 1

@@ -18,10 +18,9 @@ from rushes_runtime.commands import (
     wait_for_migration,
 )
 from rushes_runtime.failures import StartRefusedError
-from rushes_runtime.kafka import KEPT_A_MONTH, create_topics
+from rushes_runtime.kafka import create_topics
 from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.store import open_store, place_sentinels
-from rushes_schemas.contracts import FILES_SYNCED_TOPIC
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import application
@@ -31,6 +30,7 @@ from rushes_syncer.commands.sites import reconcile_sites, sites
 from rushes_syncer.commands.verify import verify_sites
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA
+from rushes_syncer.topics import TOPICS
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -78,12 +78,7 @@ def migrate(
             before, now = await migrate_database(database, application.MIGRATIONS, settings.instance)
         out.print(f"database schema {SCHEMA}: {before or 'new'} → {now}")
         if topics:
-            created = await create_topics(
-                settings.kafka,
-                {FILES_SYNCED_TOPIC: KEPT_A_MONTH, "syncer.dead-letters": KEPT_A_MONTH},
-                partitions=partitions,
-                replicas=replicas,
-            )
+            created = await create_topics(settings.kafka, TOPICS, partitions=partitions, replicas=replicas)
             out.print(f"topics created: {', '.join(created) or 'none, all are there'}")
         if store:
             for name, target in settings.sites.items():
