@@ -27,6 +27,15 @@ cat > left-out <<'END'
 ./usr/lib/python3.11/pydoc_data/*
 ./usr/lib/python3.11/turtle*
 ./usr/lib/python3.11/doctest.py
+./usr/lib/python3.11/aifc.py
+./usr/lib/python3.11/cgitb.py
+./usr/lib/python3.11/imaplib.py
+./usr/lib/python3.11/mailbox.py
+./usr/lib/python3.11/nntplib.py
+./usr/lib/python3.11/poplib.py
+./usr/lib/python3.11/smtpd.py
+./usr/lib/python3.11/sunau.py
+./usr/lib/python3.11/telnetlib.py
 ./usr/lib/python3.11/pickletools.py
 ./usr/lib/python3.11/pydoc.py
 ./usr/lib/python3.11/_pydecimal.py
