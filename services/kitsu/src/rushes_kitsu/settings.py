@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, FilePath, SecretStr, model_validator
-from rushes_runtime.settings import RuntimeSettings, Seconds, UnreadableSecretError
+from rushes_runtime.settings import RuntimeSettings, Seconds, UnreadableSecretError, read_secret, refuse_both
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -74,11 +74,7 @@ class KitsuSettings(RuntimeSettings):
         if self.nomad_tls_client_cafile and not self.nomad_tls_certfile:
             msg = "NOMAD_TLS_CLIENT_CAFILE needs NOMAD_TLS_CERTFILE and NOMAD_TLS_KEYFILE"
             raise ValueError(msg)
-        for name in ("nomad_token", "zou_database_url", "zou_token"):
-            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
-                upper = name.upper()
-                msg = f"{upper} and {upper}_FILE are two ways to give one secret: give one of them"
-                raise ValueError(msg)
+        refuse_both(self, "nomad_token", "zou_database_url", "zou_token")
         return self
 
     def read_nomad_token(self) -> str | None:
@@ -87,7 +83,7 @@ class KitsuSettings(RuntimeSettings):
         Raises:
             UnreadableSecretError: its file cannot be read, or is empty.
         """
-        return _read_secret(self.nomad_token, self.nomad_token_file)
+        return read_secret(self.nomad_token, self.nomad_token_file)
 
     def read_zou_database_url(self) -> URL | None:
         """The address of Zou's database; None: it was not given.
@@ -95,7 +91,7 @@ class KitsuSettings(RuntimeSettings):
         Raises:
             UnreadableSecretError: its file cannot be read, or it is no address.
         """
-        held = _read_secret(self.zou_database_url, self.zou_database_url_file)
+        held = read_secret(self.zou_database_url, self.zou_database_url_file)
         try:
             url = make_url(held) if held else None
         except (ArgumentError, ValueError):  # its own words may hold a part of the password
@@ -112,7 +108,7 @@ class KitsuSettings(RuntimeSettings):
         Raises:
             UnreadableSecretError: its file cannot be read, or is empty.
         """
-        return _read_secret(self.zou_token, self.zou_token_file)
+        return read_secret(self.zou_token, self.zou_token_file)
 
     def store_names(self) -> frozenset[str]:
         """What Zou may call the main store; empty for AWS's own endpoint."""
@@ -124,15 +120,3 @@ class KitsuSettings(RuntimeSettings):
 def endpoint_name(url: str) -> str:
     """An endpoint in one spelling, so that two can be compared."""
     return url.strip().rstrip("/").lower()
-
-
-def _read_secret(value: SecretStr | None, file: Path | None) -> str | None:
-    if file is None:
-        return value.get_secret_value() if value else None
-    try:
-        held = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableSecretError(f"{file}: {type(error).__name__}") from None
-    if not held:
-        raise UnreadableSecretError(f"{file} is empty")
-    return held

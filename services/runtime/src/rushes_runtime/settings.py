@@ -51,7 +51,7 @@ class UnreadableSecretError(OSError, ValueError):
     """A file that holds a secret cannot be read, or holds none; the text names the file, never what it holds."""
 
 
-def _secret(value: SecretStr | str | None, file: Path | None) -> str | None:
+def read_secret(value: SecretStr | str | None, file: Path | None) -> str | None:
     """A secret as it is now: the value, or what its file holds at this moment, without spaces around it.
 
     Raises:
@@ -68,7 +68,12 @@ def _secret(value: SecretStr | str | None, file: Path | None) -> str | None:
     return held
 
 
-def _refuse_both(settings: BaseModel, *names: str) -> None:
+def refuse_both(settings: BaseModel, *names: str) -> None:
+    """Refuse secrets of a model that are given as a value and as a file at once.
+
+    Raises:
+        ValueError: names the first of them.
+    """
     for name in names:
         if getattr(settings, name) is not None and getattr(settings, f"{name}_file") is not None:
             raise ValueError(_TWO_WAYS.format(name.upper()))
@@ -105,7 +110,7 @@ class KafkaSettings(BaseModel):
 
     @model_validator(mode="after")
     def _credentials_with_sasl(self) -> KafkaSettings:
-        _refuse_both(self, "sasl_password")
+        refuse_both(self, "sasl_password")
         password = self.sasl_password or self.sasl_password_file
         if self.security_protocol.startswith("SASL") and not (self.sasl_username and password):
             msg = "a SASL protocol needs KAFKA__SASL_USERNAME and KAFKA__SASL_PASSWORD or KAFKA__SASL_PASSWORD_FILE"
@@ -118,7 +123,7 @@ class KafkaSettings(BaseModel):
         Raises:
             UnreadableSecretError: its file cannot be read.
         """
-        return _secret(self.sasl_password, self.sasl_password_file)
+        return read_secret(self.sasl_password, self.sasl_password_file)
 
 
 class StoreSettings(BaseModel):
@@ -147,7 +152,7 @@ class StoreSettings(BaseModel):
         if self.kind == "local" and self.root is None:
             msg = "a local store needs its ROOT folder"
             raise ValueError(msg)
-        _refuse_both(self, "access_key_id", "secret_access_key")
+        refuse_both(self, "access_key_id", "secret_access_key")
         key_id = self.access_key_id or self.access_key_id_file
         if (key_id is None) != ((self.secret_access_key or self.secret_access_key_file) is None):
             msg = "ACCESS_KEY_ID and SECRET_ACCESS_KEY, or their files, go together"
@@ -162,10 +167,10 @@ class StoreSettings(BaseModel):
         Raises:
             UnreadableSecretError: a file cannot be read.
         """
-        key_id = _secret(self.access_key_id, self.access_key_id_file)
+        key_id = read_secret(self.access_key_id, self.access_key_id_file)
         while True:
-            key = _secret(self.secret_access_key, self.secret_access_key_file)
-            again = _secret(self.access_key_id, self.access_key_id_file)
+            key = read_secret(self.secret_access_key, self.secret_access_key_file)
+            again = read_secret(self.access_key_id, self.access_key_id_file)
             if key_id is None or key is None:
                 return None
             if again == key_id:
@@ -212,7 +217,7 @@ class DatabaseClientSettings(CommandSettings):
             raise PydanticCustomError("missing", "is not set")
         if url is not None and file is not None:
             raise ValueError(_TWO_WAYS.format("DATABASE_URL"))
-        _asyncpg_url(_secret(url, file))
+        _asyncpg_url(read_secret(url, file))
         return url
 
     def read_database_url(self) -> str:
@@ -222,7 +227,7 @@ class DatabaseClientSettings(CommandSettings):
             UnreadableSecretError: its file cannot be read, or holds no address.
         """
         try:
-            return _asyncpg_url(_secret(self.database_url, self.database_url_file))
+            return _asyncpg_url(read_secret(self.database_url, self.database_url_file))
         except ValueError as error:
             raise UnreadableSecretError(f"{self.database_url_file}: {error}") from None
 
