@@ -12,12 +12,12 @@ import hmac
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import structlog
 from aiohttp import web
-from rushes_runtime.database import Database, is_away
+from rushes_runtime.database import Database, answer_of
 from rushes_runtime.health import Health
 from rushes_runtime.settings import UnreadableSecretError
 from rushes_runtime.waiting import wait_or_stop
@@ -157,7 +157,7 @@ class NomadServer:
 
         try:
             async with asyncio.timeout(_TAKE_SECONDS):
-                await _until_it_answers(take_on)
+                await answer_of(take_on, event="dispatch_waits_for_database", every=_TRY_AGAIN)
         except TimeoutError:
             log.error("dispatch_failed", preview_file_id=str(job.preview_file_id), reason="PostgreSQL does not answer")
             return _said("failed", 503, "rushes-kitsu cannot write the job down: its PostgreSQL does not answer")
@@ -218,20 +218,6 @@ class NomadServer:
         response = await self._onward.ask(request)
         response["outcome"] = "passed_on"
         return response
-
-
-async def _until_it_answers(write: Callable[[], Awaitable[Any]]) -> None:
-    """Write as soon as the database answers."""
-    while True:
-        try:
-            await write()
-        except Exception as error:
-            if not is_away(error):
-                raise
-            log.warning("dispatch_waits_for_database", error=repr(error)[:500])
-            await asyncio.sleep(_TRY_AGAIN)
-        else:
-            return
 
 
 def _said(outcome: str, status: int, text: str) -> web.Response:

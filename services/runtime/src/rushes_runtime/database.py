@@ -199,21 +199,30 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, PoolTimeoutError | OSError | asyncio.TimeoutError)
 
 
-async def answer_of(look: Callable[[], Awaitable[Answer]], waits: Callable[[], None]) -> Answer:
-    """The answer of a look into the database, waiting for as long as it is away.
+async def answer_of(
+    ask: Callable[[], Awaitable[Answer]],
+    waits: Callable[[], None] | None = None,
+    *,
+    event: str = "attempt_waits_for_database",
+    every: float = _WAIT,
+) -> Answer:
+    """The answer of the database to a look or a write, waiting for as long as it is away.
 
     Args:
         waits: called before each wait.
+        event: what the log says then.
+        every: seconds of each wait.
     """
     while True:
         try:
-            return await look()
+            return await ask()
         except Exception as error:
             if not is_away(error):
                 raise
-            log.warning("attempt_waits_for_database", error=repr(error)[:500])
-            waits()
-            await asyncio.sleep(_WAIT)
+            log.warning(event, error=repr(error)[:500])
+            if waits:
+                waits()
+            await asyncio.sleep(every)
 
 
 def is_refused_data(error: BaseException) -> bool:

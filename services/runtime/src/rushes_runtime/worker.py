@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime import ledger, metrics
 from rushes_runtime.circuits import Circuits
-from rushes_runtime.database import Database, is_away
+from rushes_runtime.database import Database, answer_of, is_away
 from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
@@ -262,7 +262,7 @@ class Worker(Generic[Result]):
             except TooLargeError as reason:
                 log.info("handed_on", reason=str(reason))
                 attempt.concluding = True
-                await self._until_database_answers(lambda: self._give_back(attempt, large=True))
+                await _written(lambda: self._give_back(attempt, large=True))
             except asyncio.CancelledError:
                 log.info("attempt_given_up", fenced=attempt.fenced)
             finally:
@@ -306,20 +306,7 @@ class Worker(Generic[Result]):
             async with self._database.begin() as connection:
                 await self._write(connection, attempt, outcome)
 
-        await self._until_database_answers(write)
-
-    async def _until_database_answers(self, write: Callable[[], Awaitable[object]]) -> None:
-        """Write what came out, waiting for a database that is away: the fence tells whether it counts."""
-        while True:
-            try:
-                await write()
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                log.warning("result_waits_for_database", error=repr(error)[:500])
-                await asyncio.sleep(_RESULT_WAIT)
-            else:
-                return
+        await _written(write)
 
     async def _write(
         self, connection: AsyncConnection, attempt: _Attempt, outcome: Result | AttemptFailedError
@@ -451,3 +438,8 @@ class Worker(Generic[Result]):
             if requeued.joined:
                 await self._workshop.joined(connection, task, requeued.joined)
         return requeued.held
+
+
+async def _written(write: Callable[[], Awaitable[object]]) -> None:
+    """Write what came out, waiting for a database that is away: the fence tells whether it counts."""
+    await answer_of(write, event="result_waits_for_database", every=_RESULT_WAIT)
