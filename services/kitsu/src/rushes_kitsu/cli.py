@@ -11,18 +11,19 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rushes_runtime.commands import (
     WaitOnly,
+    bring_schema_up,
     errors,
     fail,
+    make_topics,
     open_database,
     print_json,
     run_async,
     run_guarded,
     settings_or_exit,
-    wait_for_migration,
+    waited_only,
 )
 from rushes_runtime.failures import StartRefusedError
-from rushes_runtime.kafka import KEPT_A_MONTH, create_topics
-from rushes_runtime.migrations import migrate as migrate_database
+from rushes_runtime.kafka import KEPT_A_MONTH
 from rushes_runtime.store import open_store
 from rushes_runtime.waiting import wait_or_stop
 
@@ -76,20 +77,14 @@ def migrate(
 ) -> None:
     """Bring the database schema to this version; many processes may call this at once."""
     settings = settings_or_exit(KitsuSettings)
-    if wait:
-        if topics:
-            fail("--wait changes nothing: it goes without --topics", 2)
-        wait_for_migration(settings, SCHEMA, application.MIGRATIONS)
+    if waited_only(wait, settings, SCHEMA, application.MIGRATIONS, topics=topics):
         return
 
     async def main() -> None:
-        async with open_database(settings, SCHEMA) as database:
-            before, now = await migrate_database(database, application.MIGRATIONS, settings.instance)
-        out.print(f"database schema {SCHEMA}: {before or 'new'} → {now}")
+        await bring_schema_up(settings, SCHEMA, application.MIGRATIONS, out)
         if topics:
             wanted = {"kitsu.dead-letters": KEPT_A_MONTH}
-            created = await create_topics(settings.kafka, wanted, partitions=partitions, replicas=replicas)
-            out.print(f"topics created: {', '.join(created) or 'none, all are there'}")
+            await make_topics(settings.kafka, wanted, partitions=partitions, replicas=replicas, out=out)
 
     run_guarded(main)
 

@@ -8,17 +8,16 @@ import typer
 from rushes_runtime.commands import (
     ROLES,
     WaitOnly,
+    bring_schema_up,
     fail,
-    open_database,
+    make_topics,
     roles_or_exit,
     run_async,
     run_guarded,
     settings_or_exit,
-    wait_for_migration,
+    waited_only,
 )
 from rushes_runtime.failures import StartRefusedError
-from rushes_runtime.kafka import create_topics
-from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.store import open_store, place_sentinels
 from rushes_schemas.outputs import BUCKETS
 
@@ -80,19 +79,13 @@ def migrate(
     from rushes_normalizer.application import MIGRATIONS  # noqa: PLC0415
 
     settings = settings_or_exit(NormalizerSettings)
-    if wait:
-        if topics or store:
-            fail("--wait changes nothing: it goes without --topics and --store", 2)
-        wait_for_migration(settings, SCHEMA, MIGRATIONS)
+    if waited_only(wait, settings, SCHEMA, MIGRATIONS, topics=topics, store=store):
         return
 
     async def main() -> None:
-        async with open_database(settings, SCHEMA) as database:
-            before, now = await migrate_database(database, MIGRATIONS, settings.instance)
-        out.print(f"database schema {SCHEMA}: {before or 'new'} → {now}")
+        await bring_schema_up(settings, SCHEMA, MIGRATIONS, out)
         if topics:
-            created = await create_topics(settings.kafka, TOPICS, partitions=partitions, replicas=replicas)
-            out.print(f"topics created: {', '.join(created) or 'none, all are there'}")
+            await make_topics(settings.kafka, TOPICS, partitions=partitions, replicas=replicas, out=out)
         if store:
             async with open_store(settings.store) as opened:
                 await place_sentinels(opened, BUCKETS, settings.instance)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -18,11 +18,13 @@ from rich.console import Console
 
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.failures import StartRefusedError
+from rushes_runtime.kafka import create_topics
 from rushes_runtime.logs import configure_logs
-from rushes_runtime.migrations import await_schema
+from rushes_runtime.migrations import await_schema, migrate
 from rushes_runtime.settings import (
     CommandSettings,
     DatabaseClientSettings,
+    KafkaSettings,
     SettingsError,
     SettingsModel,
     describe_settings,
@@ -104,7 +106,36 @@ async def open_database(settings: DatabaseClientSettings, schema: str) -> AsyncI
         await database.close()
 
 
-def wait_for_migration(settings: DatabaseClientSettings, schema: str, migrations: Path) -> None:
+def waited_only(wait: bool, settings: DatabaseClientSettings, schema: str, migrations: Path, **changes: bool) -> bool:
+    """Whether `migrate` was only to wait for another process, and has; with an option that changes something, code 2.
+
+    Args:
+        changes: the options of the command that change something, by name.
+    """
+    if not wait:
+        return False
+    if any(changes.values()):
+        fail(f"--wait changes nothing: it goes without {' and '.join(f'--{name}' for name in changes)}", 2)
+    _wait_for_migration(settings, schema, migrations)
+    return True
+
+
+async def bring_schema_up(settings: DatabaseClientSettings, schema: str, migrations: Path, out: Console) -> None:
+    """Bring a service's database schema to this version, and say so."""
+    async with open_database(settings, schema) as database:
+        before, now = await migrate(database, migrations, settings.instance)
+    out.print(f"database schema {schema}: {before or 'new'} → {now}")
+
+
+async def make_topics(
+    settings: KafkaSettings, topics: Mapping[str, Mapping[str, str]], *, partitions: int, replicas: int, out: Console
+) -> None:
+    """Create the topics that are not there, and say which."""
+    created = await create_topics(settings, topics, partitions=partitions, replicas=replicas)
+    out.print(f"topics created: {', '.join(created) or 'none, all are there'}")
+
+
+def _wait_for_migration(settings: DatabaseClientSettings, schema: str, migrations: Path) -> None:
     """Wait until the schema is at this version, saying each new reason on stderr; exit code 1 after SIGTERM."""
 
     async def main() -> int:

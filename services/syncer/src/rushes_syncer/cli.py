@@ -9,17 +9,16 @@ from rich.console import Console
 from rushes_runtime.commands import (
     ROLES,
     WaitOnly,
+    bring_schema_up,
     fail,
-    open_database,
+    make_topics,
     roles_or_exit,
     run_async,
     run_guarded,
     settings_or_exit,
-    wait_for_migration,
+    waited_only,
 )
 from rushes_runtime.failures import StartRefusedError
-from rushes_runtime.kafka import create_topics
-from rushes_runtime.migrations import migrate as migrate_database
 from rushes_runtime.store import open_store, place_sentinels
 from rushes_schemas.outputs import BUCKETS
 
@@ -67,19 +66,13 @@ def migrate(
 ) -> None:
     """Bring the database schema to this version; many processes may call this at once."""
     settings = settings_or_exit(SyncerSettings)
-    if wait:
-        if topics or store:
-            fail("--wait changes nothing: it goes without --topics and --store", 2)
-        wait_for_migration(settings, SCHEMA, application.MIGRATIONS)
+    if waited_only(wait, settings, SCHEMA, application.MIGRATIONS, topics=topics, store=store):
         return
 
     async def main() -> None:
-        async with open_database(settings, SCHEMA) as database:
-            before, now = await migrate_database(database, application.MIGRATIONS, settings.instance)
-        out.print(f"database schema {SCHEMA}: {before or 'new'} → {now}")
+        await bring_schema_up(settings, SCHEMA, application.MIGRATIONS, out)
         if topics:
-            created = await create_topics(settings.kafka, TOPICS, partitions=partitions, replicas=replicas)
-            out.print(f"topics created: {', '.join(created) or 'none, all are there'}")
+            await make_topics(settings.kafka, TOPICS, partitions=partitions, replicas=replicas, out=out)
         if store:
             for name, target in settings.sites.items():
                 async with open_store(target) as opened:
