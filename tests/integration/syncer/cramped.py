@@ -25,7 +25,7 @@ async def _outcomes(folder: Path) -> dict[str, object]:
 
     async def outcome() -> str:
         try:
-            await copy_object(main, site, "movies", KEY, folder, over=IfAbsent())
+            await copy_object(main, site, "movies", KEY, over=IfAbsent())
         except AttemptFailedError as error:
             return error.code.value
         return "copied"

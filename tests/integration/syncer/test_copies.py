@@ -79,7 +79,7 @@ async def test_an_object_is_copied_from_any_store_to_any_other(
         moved: list[int] = []
         sha256 = hashlib.sha256(content(size)).hexdigest()
         copied = await copy_object(
-            main, site, "movies", KEY, world.folder, over=IfAbsent(), size=size, sha256=sha256, moved=moved.append
+            main, site, "movies", KEY, over=IfAbsent(), size=size, sha256=sha256, moved=moved.append
         )
         assert await read(site, KEY) == content(size)
         shown = await site.stat("movies", KEY)
@@ -101,9 +101,7 @@ async def test_what_is_not_the_published_object_never_reaches_a_site(
         before = await put(site, KEY, b"before")
         await put(main, KEY, content(size))
         with pytest.raises(AttemptFailedError) as failure:
-            await copy_object(
-                main, site, "movies", KEY, world.folder, over=IfMatch(before.etag), size=size, sha256="0" * 64
-            )
+            await copy_object(main, site, "movies", KEY, over=IfMatch(before.etag), size=size, sha256="0" * 64)
         assert failure.value.code is FailureCode.SOURCE_CHANGED
         assert await site.stat("movies", KEY) == await _as_shown(site, before)
         assert await _abandoned(site) == 0
@@ -130,7 +128,7 @@ async def test_an_object_that_another_wrote_meanwhile_is_left_as_it_is(
         await put(site, KEY, b"another's")
         for over in (IfAbsent(), IfMatch("older")):
             with pytest.raises(AttemptFailedError, match="was changed while it was copied"):
-                await copy_object(main, site, "movies", KEY, world.folder, over=over, size=size)
+                await copy_object(main, site, "movies", KEY, over=over, size=size)
         assert await read(site, KEY) == b"another's"
         assert await _abandoned(site) == 0
 
@@ -140,13 +138,13 @@ async def test_an_absent_source_is_said_to_be_absent(world: World, stack: Stack)
         async with _stores(world, stack, "s3", target) as (main, site):
             for size in (None, SMALL):
                 with pytest.raises(ObjectAbsentError):
-                    await copy_object(main, site, "movies", KEY, world.folder, over=IfAbsent(), size=size)
+                    await copy_object(main, site, "movies", KEY, over=IfAbsent(), size=size)
 
 
 async def test_an_object_that_has_grown_since_it_was_listed_is_copied_whole(world: World, stack: Stack) -> None:
     async with _stores(world, stack, "s3", "local") as (main, site):
         await put(main, KEY, content(PARTED))
-        copied = await copy_object(main, site, "movies", KEY, world.folder, over=IfAbsent(), size=SMALL)
+        copied = await copy_object(main, site, "movies", KEY, over=IfAbsent(), size=SMALL)
         assert copied.bytes == PARTED
         assert await read(site, KEY) == content(PARTED)
 
@@ -181,7 +179,7 @@ async def test_a_key_that_may_not_read_the_main_store_gets_its_copy_all_the_same
                 open_store(_site(world, stack, "s3", "lyon", **through).normalizer_settings().store) as target,
             ):
                 assert target.shares_server(source)
-                await copy_object(source, target, "movies", KEY, world.folder, over=IfAbsent())
+                await copy_object(source, target, "movies", KEY, over=IfAbsent())
         assert await read(site, KEY) == content(SMALL)
 
 
@@ -192,7 +190,7 @@ async def test_an_object_that_is_too_large_for_one_request_is_copied_in_parts(
     monkeypatch.setattr(server_copy, "_PART", 5 << 20)
     async with _stores(world, stack, "s3", "s3") as (main, site):
         await put(main, KEY, content(PARTED))
-        copied = await copy_object(main, site, "movies", KEY, world.folder, over=IfAbsent())
+        copied = await copy_object(main, site, "movies", KEY, over=IfAbsent())
         assert await read(site, KEY) == content(PARTED)
         assert copied.sha256 == hashlib.sha256(content(PARTED)).hexdigest()
 
@@ -231,7 +229,7 @@ async def test_copies_slow_down_where_a_server_asks_for_it_and_all_get_there(wor
 
             async def copy(key: str) -> None:
                 async with room:
-                    await copy_object(main, slow, "movies", key, world.folder, over=IfAbsent(), size=1)
+                    await copy_object(main, slow, "movies", key, over=IfAbsent(), size=1)
 
             await asyncio.gather(*map(copy, keys))
             assert crowded.refusals > 0
@@ -248,10 +246,7 @@ async def test_copies_keep_to_the_bandwidth_that_they_share(world: World, stack:
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.gather(
-            *(
-                copy_object(main, site, "movies", key, world.folder, over=IfAbsent(), bandwidth=bandwidth)
-                for key in keys
-            )
+            *(copy_object(main, site, "movies", key, over=IfAbsent(), bandwidth=bandwidth) for key in keys)
         )
         assert loop.time() - began >= 0.95
 

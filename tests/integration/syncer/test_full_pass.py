@@ -112,7 +112,7 @@ async def _pass(
 ) -> PassReport:
     sides = Sides(lyon.database, cast("Store", Streamed(lyon.main)), site, lyon.world.environment["INSTANCE"])
     options = PassOptions(scope or Scope(SyncRules()), Effort(order, workers, attempts=1))
-    return await full_pass(sides, "lyon", options, scratch=lyon.world.folder / "pass", watch=_Unwatched())
+    return await full_pass(sides, "lyon", options, watch=_Unwatched())
 
 
 @pytest.mark.parametrize("order", ["biggest", "newest"])

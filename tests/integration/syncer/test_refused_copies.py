@@ -44,6 +44,6 @@ async def test_a_bucket_that_takes_no_writes_of_this_user_is_denied(
     ).normalizer_settings()
     async with world.store() as there, open_store(settings.store) as site:
         with pytest.raises(AttemptFailedError) as failure:
-            await copy_object(main, site, "movies", KEY, tmp_path, over=IfAbsent())
+            await copy_object(main, site, "movies", KEY, over=IfAbsent())
         assert await there.stat("movies", KEY) is None
     assert failure.value.code is FailureCode.STORAGE_DENIED

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from rushes_runtime.failures import AttemptFailedError
@@ -59,7 +58,6 @@ async def copy_object(
     site: Store,
     bucket: str,
     key: str,
-    scratch: Path,
     *,
     over: Condition,
     size: int | None = None,
@@ -72,7 +70,6 @@ async def copy_object(
     Where both stores are one endpoint, it is asked to copy what was read and hashed here, and no other version.
 
     Args:
-        scratch: not needed any more.
         over: what the site showed before this. So whatever lies there when it is written over is no newer than what
             was read from the main store since, however long this was paused, and whoever copies too.
         size: its bytes, as far as is known: a small one is copied at less cost.

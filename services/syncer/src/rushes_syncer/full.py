@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from rushes_runtime.database import Database
 
@@ -17,8 +16,6 @@ from rushes_syncer.passes import Counts, Pass, Total
 from rushes_syncer.putting_right import COPIED, CopyWatch, Effort, copy_differences
 from rushes_syncer.survey import Scope, Sides, SurveyWatch, survey
 from rushes_syncer.synced import tell_of_pass
-
-NAMED: Final = 1000  # failures that a report names, at most
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class PassWatch(SurveyWatch, CopyWatch, Protocol):
         """Both sides are compared: so many objects of so many bytes are to be copied."""
 
 
-async def full_pass(sides: Sides, name: str, options: PassOptions, *, scratch: Path, watch: PassWatch) -> PassReport:
+async def full_pass(sides: Sides, name: str, options: PassOptions, *, watch: PassWatch) -> PassReport:
     """Make a site hold what its source holds. A pass that was cut off while it copied is gone on with.
 
     Previews that the ledger does not know are copied: their status is nobody's business but Zou's.
@@ -82,14 +79,13 @@ async def full_pass(sides: Sides, name: str, options: PassOptions, *, scratch: P
     if options.dry_run:
         await passes.end(database, going.id)
         return _report(going, counts, [], copied=left)
-    await copy_differences(sides, going, options.effort, scratch, watch, source_site=scope.source_site)
+    await copy_differences(sides, going, options.effort, watch, source_site=scope.source_site)
     await tell_of_pass(sides, going)
     totals = await passes.totals(database, going.id)
     await passes.end(database, going.id)
     if scope.is_whole:
         await note_drift(database, name, counts.extra, totals)
-    failures = await passes.named(database, going.id, {"failed"}, NAMED)
-    return _report(going, counts, totals, failures=[f"{row.bucket}/{row.key}: {row.message}" for row in failures])
+    return _report(going, counts, totals, failures=await passes.failures(database, going.id, {"failed"}))
 
 
 async def note_drift(database: Database, name: str, extra: int, totals: Sequence[Total]) -> None:

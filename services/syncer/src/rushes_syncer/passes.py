@@ -20,6 +20,7 @@ from rushes_syncer.comparing import Finding
 
 Kind = Literal["full", "dry-run", "verify"]
 Order = Literal["biggest", "newest"]
+NAMED: Final = 1000  # objects that a report names, at most
 
 # A pass that was cut off after its comparison is gone on with for a day; then what it found is too old.
 _CUT_OFF: Final = """
@@ -225,9 +226,14 @@ async def by_project(database: Database, pass_id: UUID) -> list[Any]:
     return await database.fetch(_BY_PROJECT, id=pass_id)
 
 
-async def named(database: Database, pass_id: UUID, states: Collection[str], limit: int) -> list[Any]:
-    """Differences in some states by bucket and key, with their messages; `limit` at most."""
-    return await database.fetch(_NAMED, id=pass_id, states=list(states), limit=limit)
+async def named(database: Database, pass_id: UUID, states: Collection[str]) -> list[Any]:
+    """Differences in some states by bucket and key, with their messages; `NAMED` at most."""
+    return await database.fetch(_NAMED, id=pass_id, states=list(states), limit=NAMED)
+
+
+async def failures(database: Database, pass_id: UUID, states: Collection[str]) -> list[str]:
+    """Those of `named`, each as a line with its reason."""
+    return [f"{row.bucket}/{row.key}: {row.message}" for row in await named(database, pass_id, states)]
 
 
 async def end(database: Database, pass_id: UUID) -> None:

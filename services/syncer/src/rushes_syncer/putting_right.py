@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Protocol
 
 from rushes_runtime import fenced_writes
@@ -71,7 +70,7 @@ class _Ends:
         async with self._writing:
             settled, held = list(self.settled), list(self.held)
             if settled:
-                await answer_of(lambda: self._write(settled, held), lambda: None)
+                await answer_of(lambda: self._write(settled, held))
             del self.settled[: len(settled)]
             del self.held[: len(held)]
 
@@ -82,15 +81,14 @@ class _Ends:
 
 
 async def copy_differences(
-    sides: Sides, going: Pass, effort: Effort, scratch: Path, watch: CopyWatch, *, source_site: str | None = None
+    sides: Sides, going: Pass, effort: Effort, watch: CopyWatch, *, source_site: str | None = None
 ) -> None:
     """Copy all that a pass has to copy. What fails is written down and stops nothing.
 
     Args:
         source_site: if the source is another site: which.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    copies = _Copies(sides, going, effort, scratch, watch, source_site)
+    copies = _Copies(sides, going, effort, watch, source_site)
     writing = asyncio.create_task(copies.ends.keep_writing())
     try:
         await copies.run()
@@ -101,13 +99,10 @@ async def copy_differences(
 
 
 class _Copies:
-    def __init__(
-        self, sides: Sides, going: Pass, effort: Effort, scratch: Path, watch: CopyWatch, source_site: str | None
-    ) -> None:
+    def __init__(self, sides: Sides, going: Pass, effort: Effort, watch: CopyWatch, source_site: str | None) -> None:
         self._sides = sides
         self._going = going
         self._effort = effort
-        self._scratch = scratch
         self._bandwidth = Bandwidth(effort.bandwidth)
         self._watch = watch
         self._source_site = source_site
@@ -177,7 +172,6 @@ class _Copies:
             site,
             bucket,
             key,
-            self._scratch,
             over=over,
             size=difference.bytes,
             sha256=sha256,

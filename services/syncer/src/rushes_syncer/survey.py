@@ -91,12 +91,9 @@ class Sides:
 
 
 async def survey(
-    sides: Sides, going: Pass, scope: Scope, watch: SurveyWatch, *, keep: bool = True, deep: DeepLook | None = None
+    sides: Sides, going: Pass, scope: Scope, watch: SurveyWatch, *, deep: DeepLook | None = None
 ) -> Counts:
     """Compare a site with its source; differences go into the pass's table.
-
-    Args:
-        keep: write them down; else they are only counted.
 
     Raises:
         StoreError: a side is not whole, or cannot be listed.
@@ -112,7 +109,7 @@ async def survey(
             known = [(pair, named) for pair in some if (named := object_of(bucket, pair.key))]
             watch.looked(len(some))
             if known:
-                counted += await _look(sides, going, scope, bucket, known, now, keep, deep)
+                counted += await _look(sides, going, scope, bucket, known, now, deep)
         # Whoever hides a bucket in the middle of a listing hides its sentinel too.
         await prove_whole(sides.source, bucket, sides.instance)
     return Counts(**{name: counted[name] for name in Counts.__dataclass_fields__})
@@ -125,7 +122,6 @@ async def _look(
     bucket: str,
     some: Sequence[tuple[Pair, PreviewObject]],
     now: datetime,
-    keep: bool,
     deep: DeepLook | None,
 ) -> Counter[str]:
     """Look at a chunk of pairs; what it counts."""
@@ -166,9 +162,8 @@ async def _look(
         counted["waiting"] += sum(each.preview_file_id in in_work for each in differences)
         differences = [each for each in differences if each.preview_file_id not in in_work]
     counted["extra"] += sum(each.finding is Finding.EXTRA for each in differences)
-    if keep:
-        async with database.begin() as connection:
-            await passes.note(connection, going.id, differences)
+    async with database.begin() as connection:
+        await passes.note(connection, going.id, differences)
     return counted
 
 

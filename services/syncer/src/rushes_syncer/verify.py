@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from rushes_syncer import passes
 from rushes_syncer.comparing import Finding
 from rushes_syncer.deep import BytesRead
 from rushes_syncer.full import PassWatch, note_drift
-from rushes_syncer.passes import Pass
+from rushes_syncer.passes import Pass, Total
 from rushes_syncer.putting_right import Effort, copy_differences
 from rushes_syncer.removing import remove_extra
 from rushes_syncer.survey import Scope, Sides, survey
 from rushes_syncer.synced import tell_of_pass
-
-NAMED: Final = 1000  # objects that a report names, at most
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class VerifyReport:
         return bool(self.missing or self.different or self.extra)
 
 
-async def verify(sides: Sides, name: str, options: VerifyOptions, *, scratch: Path, watch: PassWatch) -> VerifyReport:
+async def verify(sides: Sides, name: str, options: VerifyOptions, *, watch: PassWatch) -> VerifyReport:
     """Compare a site with the main store, object by object.
 
     Raises:
@@ -95,7 +93,8 @@ async def verify(sides: Sides, name: str, options: VerifyOptions, *, scratch: Pa
     counts = await survey(sides, going, scope, watch, deep=deep)
     await passes.compared(database, going.id, counts)
     found: Counter[Finding] = Counter()
-    for total in await passes.totals(database, going.id):
+    totals = await passes.totals(database, going.id)
+    for total in totals:
         found[total.finding] += total.objects
     projects = await _projects(sides, going)
     objects = [
@@ -106,11 +105,11 @@ async def verify(sides: Sides, name: str, options: VerifyOptions, *, scratch: Pa
             "project_id": row.project_id,
             "bytes": row.bytes,
         }
-        for row in await passes.named(database, going.id, {"open"}, NAMED)
+        for row in await passes.named(database, going.id, {"open"})
     ]
     if options.repair:
-        await _repair(sides, going, options, scratch, watch)
-    totals = await passes.totals(database, going.id)
+        await _repair(sides, going, options, totals, watch)
+        totals = await passes.totals(database, going.id)
     await passes.end(database, going.id)
     ends: Counter[str] = Counter()
     for total in totals:
@@ -120,10 +119,7 @@ async def verify(sides: Sides, name: str, options: VerifyOptions, *, scratch: Pa
         await note_drift(database, name, found[Finding.EXTRA] - removed, totals)
     failures = [
         *(deep.failures if deep else []),
-        *(
-            f"{row.bucket}/{row.key}: {row.message}"
-            for row in await passes.named(database, going.id, {"failed", "refused"}, NAMED)
-        ),
+        *await passes.failures(database, going.id, {"failed", "refused"}),
     ]
     return VerifyReport(
         name,
@@ -144,10 +140,10 @@ async def verify(sides: Sides, name: str, options: VerifyOptions, *, scratch: Pa
     )
 
 
-async def _repair(sides: Sides, going: Pass, options: VerifyOptions, scratch: Path, watch: PassWatch) -> None:
-    open_ = [total for total in await passes.totals(sides.database, going.id) if total.finding is not Finding.EXTRA]
+async def _repair(sides: Sides, going: Pass, options: VerifyOptions, totals: Sequence[Total], watch: PassWatch) -> None:
+    open_ = [total for total in totals if total.finding is not Finding.EXTRA]
     watch.found(sum(total.objects for total in open_), sum(total.bytes for total in open_))
-    await copy_differences(sides, going, options.effort, scratch, watch)
+    await copy_differences(sides, going, options.effort, watch)
     await tell_of_pass(sides, going)
     if options.remove_extra:
         await remove_extra(sides, going, options.scope.rules)

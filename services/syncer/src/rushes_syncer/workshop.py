@@ -79,7 +79,7 @@ class CopyWorkshop:
         if row.decision is Decision.PRUNE:
             await self._prune(task, store, row, held, progress)
             return CopyResult(pruned=True)
-        return await self._copy_lacking(task, store, row, held, progress, scratch)
+        return await self._copy_lacking(task, store, row, held, progress)
 
     async def _copy_lacking(
         self,
@@ -88,7 +88,6 @@ class CopyWorkshop:
         row: SitePreview,
         held: Mapping[tuple[str, str], Held],
         progress: Progress,
-        scratch: Path,
     ) -> CopyResult:
         site, preview_file_id = row.site, row.preview_file_id
         wanted = wanted_files(row.files, self._rules[site])
@@ -101,7 +100,7 @@ class CopyWorkshop:
                 metrics.BYTES.labels(site, "held").inc(stored.bytes)
                 continue
             try:
-                copied.append(await self._copy(store, stored, preview_file_id, scratch, progress))
+                copied.append(await self._copy(store, stored, preview_file_id, progress))
                 metrics.OBJECTS.labels(site, "copied").inc()
                 metrics.BYTES.labels(site, "copied").inc(copied[-1].bytes)
             except ObjectAbsentError:
@@ -134,15 +133,12 @@ class CopyWorkshop:
                 store, bucket, key, lambda: fenced_writes.confirm_held(self._database, task, progress.moved)
             )
 
-    async def _copy(
-        self, store: Store, stored: StoredFile, preview_file_id: UUID, scratch: Path, progress: Progress
-    ) -> Held:
+    async def _copy(self, store: Store, stored: StoredFile, preview_file_id: UUID, progress: Progress) -> Held:
         copy = await copy_object(
             self._main,
             store,
             stored.bucket,
             stored.key,
-            scratch,
             over=await fenced_writes.seen(store, stored.bucket, stored.key),
             size=stored.bytes,
             sha256=stored.sha256,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,10 +56,10 @@ def full(
     effort = Effort(order.value, number_workers, number_attempts, given.given_bandwidth(bandwidth))
     from_when = given.given_since(since)
 
-    async def one(name: str, sides: Sides, scratch: Path, bar: PassBar) -> PassReport:
+    async def one(name: str, sides: Sides, bar: PassBar) -> PassReport:
         rules = given.given_rules(settings, name, skip_broken, skip_missing)
         scope = Scope(rules, project or project_id, source, from_when, force_resync)
-        return await full_pass(sides, name, PassOptions(scope, effort, dry_run), scratch=scratch, watch=bar)
+        return await full_pass(sides, name, PassOptions(scope, effort, dry_run), watch=bar)
 
     async def main() -> int:
         reports, stopped = await over_sites(settings, names, source, one)

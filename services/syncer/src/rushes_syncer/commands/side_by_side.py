@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -49,7 +47,7 @@ class PassBar:
         self._bar.advance(self._line, size)
 
 
-OnePass: TypeAlias = Callable[[str, Sides, Path, PassBar], Awaitable[Report]]
+OnePass: TypeAlias = Callable[[str, Sides, PassBar], Awaitable[Report]]
 
 
 async def over_sites(
@@ -58,10 +56,9 @@ async def over_sites(
     """Make a pass over each site, all at once; the reports, and by site why there is none.
 
     Args:
-        one: makes the pass over one site, given its name, a scratch folder of its own and its line of the display.
+        one: makes the pass over one site, given its name, both sides and its line of the display.
         source: the site that is compared with; None: the main store.
     """
-    scratch = settings.scratch / f"pass-{process_name()}"
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     reports: dict[str, Report] = {}
     stopped: dict[str, str] = {}
@@ -74,7 +71,7 @@ async def over_sites(
                     try:
                         async with open_store(settings.sites[name]) as site, _alone(database, name):
                             sides = Sides(database, main, site, settings.instance)
-                            reports[name] = await one(name, sides, scratch / name, PassBar(bar, name))
+                            reports[name] = await one(name, sides, PassBar(bar, name))
                     except AttemptFailedError as error:
                         stopped[name] = error.message
 
@@ -83,8 +80,6 @@ async def over_sites(
                         passes.create_task(pass_over(name))
     except* Exception as group:
         raise group.exceptions[0] from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return [reports[name] for name in names if name in reports], stopped
 
 

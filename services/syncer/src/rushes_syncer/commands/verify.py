@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -13,6 +12,7 @@ from rushes_runtime.commands import errors, fail, print_json, run_guarded, setti
 
 from rushes_syncer.commands import options as given
 from rushes_syncer.commands.side_by_side import PassBar, over_sites
+from rushes_syncer.passes import NAMED
 from rushes_syncer.putting_right import Effort
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.survey import Scope, Sides
@@ -51,10 +51,10 @@ def verify_sites(
     names = sorted(given.chosen_sites(settings, site))
     effort = Effort("biggest", number_workers, number_attempts, given.given_bandwidth(bandwidth))
 
-    async def one(name: str, sides: Sides, scratch: Path, bar: PassBar) -> VerifyReport:
+    async def one(name: str, sides: Sides, bar: PassBar) -> VerifyReport:
         scope = Scope(given.given_rules(settings, name, skip_broken, skip_missing), project, leave_work=True)
         options = VerifyOptions(scope, effort, deep, repair, remove_extra)
-        return await verify(sides, name, options, scratch=scratch, watch=bar)
+        return await verify(sides, name, options, watch=bar)
 
     async def main() -> int:
         reports, stopped = await over_sites(settings, names, None, one)
@@ -93,7 +93,7 @@ def _show(report: VerifyReport) -> None:
         for each in report.objects[:_SHOWN]:
             out.print(f"  {each['drift']} {each['bucket']}/{each['key']}", markup=False, soft_wrap=True)
         if (more := report.missing + report.different + report.extra - _SHOWN) > 0:
-            out.print(f"  and {more} more; --json names the first 1000")
+            out.print(f"  and {more} more; --json names the first {NAMED}")
     if report.copied or report.removed:
         out.print(f"{report.site}: copied {report.copied}, removed {report.removed}, left {report.left}")
     for failure in report.failures:
