@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import aioboto3
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 
 from tests.faults.stage import SITE, Stage
 from tests.movies import numbers
@@ -68,16 +69,27 @@ async def gather(stage: Stage, folder: Path) -> Evidence:
 
 
 async def read_topic(stage: Stage, topic: str) -> list[Record]:
-    """All committed records of a topic, by partition and offset."""
+    """All committed records of a topic, by partition and offset; a broker that is away is waited for."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return await _read_topic(stage, topic)
+        except KafkaError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.5)
+
+
+async def _read_topic(stage: Stage, topic: str) -> list[Record]:
     consumer = AIOKafkaConsumer(
         stage.prefix + topic,
         bootstrap_servers=stage.servers.kafka.bootstrap_servers,
         isolation_level="read_committed",
         auto_offset_reset="earliest",
     )
-    await consumer.start()
     found: list[Record] = []
     try:
+        await consumer.start()
         partitions = consumer.assignment()
         ends = await consumer.end_offsets(partitions)
         deadline = time.monotonic() + _PATIENCE
