@@ -216,6 +216,8 @@ def main() -> int:
         say(str(violation))
     if performance.violations:
         say(f"{len(performance.violations)} violations; logs and evidence.json are in {folder}")
+    elif performance.ends:
+        say(f"the logs are in {folder}")
     elif not arguments.keep:
         shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(performance.summary(seed)))
