@@ -147,7 +147,7 @@ def _commit_offsets_first() -> None:
     async def consume(_: Any, self: Any, consumer: Any, _credentials: Any, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._beat()
-            batches = await self._poll(consumer)
+            batches = await self._poll(consumer) or {}
             records = [record for partition in batches.values() for record in partition]
             if records:
                 await self._commit(consumer, batches)

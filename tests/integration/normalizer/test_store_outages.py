@@ -113,3 +113,22 @@ async def test_a_bucket_that_is_lost_opens_the_circuit_and_no_preview_is_missing
         await place_sentinels(parts.store, ["movies"], parts.settings.instance)
         await _circuit(False)
         await eventually(partial(_statuses, parts), lambda found: set(found.values()) == {"missing"})
+
+
+async def test_a_worker_that_waits_for_the_store_still_sees_that_the_database_answers(world: World) -> None:
+    async with parts_of(world) as parts:
+        await parts.store.delete("movies", SENTINEL_KEY, condition=Unconditional())
+        async with playing(parts.intake()):
+            await world.send(upload())
+            await eventually(lambda: parts.database.fetch("SELECT 1 FROM task"))
+        async with playing(parts.worker()):
+            await _circuit(True)
+            await eventually(
+                lambda: parts.database.fetch("SELECT 1 FROM task WHERE state = 'running'"), lambda rows: not rows
+            )
+
+            async def answered() -> float:
+                return REGISTRY.get_sample_value("rushes_database_answer_timestamp_seconds") or 0.0
+
+            last = await answered()
+            await eventually(answered, lambda now: now > last + 0.5)

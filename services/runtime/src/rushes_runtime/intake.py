@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
 import structlog
@@ -24,7 +23,7 @@ from rushes_runtime import metrics, outbox
 from rushes_runtime.database import Database, after_commit, is_away, is_refused_data
 from rushes_runtime.envelopes import REASONS, Received, UnreadableError, read_event, trace_of
 from rushes_runtime.health import Health
-from rushes_runtime.kafka import CredentialFiles, make_consumer
+from rushes_runtime.kafka import CredentialFiles, make_consumer, part_with
 from rushes_runtime.settings import KafkaSettings
 from rushes_runtime.waiting import wait_or_stop
 
@@ -44,6 +43,7 @@ _TAKE_IN: Final = text("""
 # Two lanes keep one core busy with Python and another with SQL; more would only wait for the first.
 _LANES: Final = 2
 _WORTH_LANES: Final = 50
+_JOINING: Final = 1.0  # seconds that a poll may take before the group counts as being joined
 
 
 class EventHandler(Protocol):
@@ -163,8 +163,7 @@ class Intake:
             self._health.waiting_for[self._name] = "Kafka: the consumer group is not joined yet"
             await self._consume(consumer, credentials, stop)
         finally:
-            with suppress(KafkaError):
-                await consumer.stop()
+            await part_with(consumer)
 
     async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
         """A topic that is absent would be waited for in silence, or made by the broker with settings of its own."""
@@ -183,12 +182,15 @@ class Intake:
         self._health.beat(self._name, within=self._kafka.max_poll_interval)
 
     async def _consume(self, consumer: AIOKafkaConsumer, credentials: CredentialFiles, stop: asyncio.Event) -> None:
+        self._beat()
         while not stop.is_set():
-            self._beat()
             if credentials.changed():
                 log.info("kafka_credentials_changed", group=self._group)
                 return
             batches = await self._poll(consumer)
+            if batches is None:
+                continue  # no poll, and no beat: who never gets in is found by both
+            self._beat()
             await self._measure_poll(consumer)
             records = [record for partition in batches.values() for record in partition]
             if records and await self._hold(records, stop):
@@ -199,12 +201,19 @@ class Intake:
             if self._polled:
                 await self._polled(consumer)
 
-    async def _poll(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[Record]]:
-        """A batch as large as what has been fetched allows: a transaction costs the same for one as for all."""
+    async def _poll(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[Record]] | None:
+        """A batch as large as what has been fetched allows: a transaction costs the same for one as for all.
+
+        None: the group is being joined, which the client itself would wait for without end, and deaf to `stop`.
+        """
         batches: dict[TopicPartition, list[Record]] = {}
         room, patience = self._kafka.batch_records, 500
         while room > 0:
-            fetched = await consumer.getmany(timeout_ms=patience, max_records=room)
+            try:
+                async with asyncio.timeout(_JOINING):
+                    fetched = await consumer.getmany(timeout_ms=patience, max_records=room)
+            except TimeoutError:
+                return batches or None
             if not fetched:
                 break
             for partition, records in fetched.items():

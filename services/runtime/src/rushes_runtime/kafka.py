@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from rushes_runtime.settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
 
 DAY_MS: Final = 24 * 3600 * 1000
 
@@ -28,6 +32,8 @@ COMPACTED: Final = {
 _BATCH_BYTES: Final = 256 * 1024
 _READ_PATIENCE: Final = 30.0  # seconds without a record before the end of a topic
 _READ_RECORDS: Final = 1000
+_GOODBYE: Final = 5.0  # seconds
+_lingering: set[asyncio.Task[None]] = set()
 KEPT_A_MONTH: Final = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
 
 
@@ -106,6 +112,27 @@ def make_producer(settings: KafkaSettings, transactional_id: str | None = None) 
         max_batch_size=_BATCH_BYTES,
         **connection_options(settings),
     )
+
+
+async def part_with(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Stop a client, and wait for it a while only. It goes on in the background, or until the process ends.
+
+    A consumer that joins its group cannot leave before the broker lets it in, which waits for every other member: for
+    one that was killed or is paused, until its session ends.
+    """
+    stopping = asyncio.create_task(_stop(client))
+    _lingering.add(stopping)
+    stopping.add_done_callback(_lingering.discard)
+    _, late = await asyncio.wait([stopping], timeout=_GOODBYE)
+    if late:
+        log.warning("kafka_client_lingers", client=type(client).__name__, seconds=_GOODBYE)
+
+
+async def _stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    try:
+        await client.stop()
+    except KafkaError as error:
+        log.warning("kafka_client_stopped", error=repr(error)[:500])
 
 
 async def read_topic(settings: KafkaSettings, topic: str) -> AsyncIterator[list[ConsumerRecord[bytes, bytes]]]:

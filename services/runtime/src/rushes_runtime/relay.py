@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from rushes_runtime import metrics, outbox
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.health import Health
-from rushes_runtime.kafka import CredentialFiles, make_producer
+from rushes_runtime.kafka import CredentialFiles, make_producer, part_with
 from rushes_runtime.leases import RoleLease
 from rushes_runtime.settings import KafkaSettings
 from rushes_runtime.waiting import Hint, wait_or_stop
@@ -116,8 +116,7 @@ class Relay:
                 else:
                     await self.hint.wait(stop, self._poll_interval)
         finally:
-            with suppress(KafkaError):
-                await producer.stop()
+            await part_with(producer)
 
     async def _send(self, producer: AIOKafkaProducer, rows: list[Any]) -> None:
         async with producer.transaction():

@@ -362,8 +362,8 @@ class Worker(Generic[Result]):
                 for attempt in attempts:
                     self._watch(attempt)
                 metrics.SCRATCH_FREE.set(shutil.disk_usage(self._scratch).free)
-                if attempts:
-                    await self._renew(attempts)
+                # With no attempt too: while a store is away nothing is claimed, and the database is seen to answer.
+                await self._renew(attempts)
         finally:
             self._health.ended("leases")
 
