@@ -103,10 +103,10 @@ async def rebalance_storm(scene: Scene, fault: Fault) -> None:
 
 
 async def dead_letters_refused(scene: Scene, fault: Fault) -> None:
-    """The topic of dead letters takes no record."""
+    """The topic of dead letters takes no record. The broker's own mark of a transaction's end must fit, or it hangs."""
     topic = scene.stage.prefix + "normalizer.dead-letters"
     try:
-        await asyncio.to_thread(_limit_records, scene, topic, 10)
+        await asyncio.to_thread(_limit_records, scene, topic, 150)
         await asyncio.sleep(fault.seconds)
     finally:
         await asyncio.to_thread(_limit_records, scene, topic, 1_048_588)

@@ -104,3 +104,27 @@ async def test_a_relay_that_loses_its_producer_goes_on_and_loses_nothing(world: 
             await _put(database, range(10, 20))
             await eventually(lambda: _sent(world), lambda seen: len(seen) >= 20)
         assert await _sent(world) == list(range(20))
+
+
+@pytest.mark.any_broker
+async def test_a_relay_stops_though_its_broker_never_lets_it_begin(world: World) -> None:
+    connected, silence = asyncio.Event(), asyncio.Event()
+
+    async def never_answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await silence.wait()
+        writer.close()
+
+    server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    silent = world.with_settings(KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server, world.normalizer_database() as database:
+        stop = asyncio.Event()
+        running = asyncio.create_task(
+            make_relay(silent.normalizer_settings(), "normalizer", database, Health()).run(stop)
+        )
+        await connected.wait()
+        stop.set()
+        try:
+            await asyncio.wait_for(running, 25)  # the client itself would wait for 40 s
+        finally:
+            silence.set()

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from rushes_runtime import metrics, outbox
 from rushes_runtime.database import Database, is_away
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _BATCH_ROWS: Final = 500
 _BATCH_BYTES: Final = 4_000_000
+_STARTING: Final = 10.0  # seconds
 
 # Unsent rows are found by their mark, never by a remembered id: ids are given before commits.
 _UNSENT: Final = """
@@ -74,6 +75,7 @@ class Relay:
                 except KafkaError as error:
                     # ProducerFenced too: another process took over, or our own successor producer will.
                     log.warning("relay_lost_producer", error=repr(error))
+                    stopping = stop.is_set()  # the next relay sends it, wherever that runs
                 except Exception as error:
                     if not is_away(error):
                         raise
@@ -91,7 +93,7 @@ class Relay:
         credentials = CredentialFiles(self._kafka)
         producer = make_producer(self._kafka, self._transactional_id)
         try:
-            await producer.start()
+            await self._start(producer)
             log.info("relay_leads", transactional_id=self._transactional_id)
             renewed = time.monotonic()
             last: int | None = None  # of what stood in the outbox at `stop`; what others write since is theirs to send
@@ -117,6 +119,18 @@ class Relay:
                     await self.hint.wait(stop, self._poll_interval)
         finally:
             await part_with(producer)
+
+    async def _start(self, producer: AIOKafkaProducer) -> None:
+        """The client would wait without end, and silently, for a broker that cannot end the last relay's transaction.
+
+        Raises:
+            KafkaError: the broker is away, or does not let us begin.
+        """
+        try:
+            async with asyncio.timeout(_STARTING):
+                await producer.start()
+        except TimeoutError:
+            raise KafkaTimeoutError(f"{self._transactional_id} could not begin within {_STARTING:.0f} s") from None
 
     async def _send(self, producer: AIOKafkaProducer, rows: list[Any]) -> None:
         async with producer.transaction():
