@@ -66,7 +66,11 @@ class Endpoint:
             read_timeout=settings.read_timeout,
             retries={"mode": "standard", "total_max_attempts": 1},  # `ask` asks again
             max_pool_connections=64,
-            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+            # A part is signed by its Content-MD5; no second digest is made of it for the signature alone.
+            s3={
+                "addressing_style": "path" if settings.endpoint_url else "auto",
+                "payload_signing_enabled": False,
+            },
             # Many S3 servers refuse the newer trailing checksums. All know Content-MD5, which goes with each part.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

@@ -107,8 +107,7 @@ class PartsWriting:
             "UploadId": upload_id,
         }
         self._part_size = part_size(wanted.size)
-        self._filling: list[bytes] = []
-        self._filled = 0
+        self._filling = BytesIO()
         self._borrowed = 0
         self._committed = False
         self._parts: list[asyncio.Task[str]] = []
@@ -133,11 +132,10 @@ class PartsWriting:
         if not self._borrowed:
             self._borrowed = await self._endpoint.memory.borrow(self._part_size)
         while chunk:
-            room = self._part_size - self._filled
-            self._filling.append(chunk[:room] if len(chunk) > room else chunk)
-            self._filled += len(self._filling[-1])
+            room = self._part_size - self._filling.tell()
+            self._filling.write(chunk[:room] if len(chunk) > room else chunk)
             chunk = chunk[room:]
-            if self._filled == self._part_size:
+            if self._filling.tell() == self._part_size:
                 await self._send()
                 if chunk:
                     self._borrowed = await self._endpoint.memory.borrow(self._part_size)
@@ -146,31 +144,27 @@ class PartsWriting:
         for sent in self._parts:  # a part that failed ends it all
             if sent.done():
                 sent.result()
-        part = b"".join(self._filling)
-        self._filling.clear()
-        self._filled = 0
+        part, self._filling = self._filling, BytesIO()
         borrowed, self._borrowed = self._borrowed, 0
         self._parts.append(asyncio.create_task(self._put(len(self._parts) + 1, part, borrowed)))
 
-    async def _put(self, number: int, part: bytes, borrowed: int) -> str:
+    async def _put(self, number: int, part: BytesIO, borrowed: int) -> str:
         wanted = self._wanted
         md5 = await asyncio.to_thread(_md5, part)
 
         async def put() -> str:
-            # Closed, it lets go of the part: whatever sends a request is kept alive by cycles for a while.
-            with BytesIO(part) as body:
-                done = await self._endpoint.client.upload_part(
-                    **self._where, PartNumber=number, Body=body, ContentMD5=md5
-                )
+            part.seek(0)
+            done = await self._endpoint.client.upload_part(**self._where, PartNumber=number, Body=part, ContentMD5=md5)
             return done["ETag"]
 
         try:
             return await self._endpoint.ask("upload", wanted.bucket, wanted.key, put)
         finally:
+            part.close()  # whatever has sent it is kept alive by cycles for a while
             await asyncio.shield(self._endpoint.memory.give_back(borrowed))
 
     async def commit(self) -> ObjectStat:
-        if self._filling:
+        if self._filling.tell():
             await self._send()
         etags = await asyncio.gather(*self._parts)
         parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
@@ -250,6 +244,6 @@ def mode_of(condition: Condition) -> Any:
             return "overwrite"
 
 
-def _md5(content: bytes) -> str:
+def _md5(part: BytesIO) -> str:
     """As `Content-MD5` has it: the server refuses what came damaged."""
-    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    return base64.b64encode(hashlib.md5(part.getbuffer(), usedforsecurity=False).digest()).decode()
