@@ -43,6 +43,7 @@ _WHO: Final[Mapping[str, tuple[str | None, str | None, str | None]]] = {
     "worker": ("rushes_worker", None, "worker"),
     "syncer": ("rushes_syncer", "rushes-syncer", "syncer-main"),
     "site": (None, None, "syncer-site"),
+    "kitsu": ("rushes_kitsu", "rushes-kitsu", None),
     "publisher": (None, "rushes-publisher", "publisher"),
     "operator": ("rushes_reader", "rushes-operator", None),
     "reader": ("rushes_reader", "rushes-reader", None),

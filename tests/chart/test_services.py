@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rushes_kitsu.cli
 import rushes_normalizer.cli
 import rushes_syncer.cli
 import typer.main
 from pydantic_settings import BaseSettings
+from rushes_kitsu.settings import KitsuSettings
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH
 from rushes_runtime.settings import describe_settings, load_settings
@@ -20,8 +22,16 @@ from sqlalchemy import text
 from tests.chart.rendering import VALUES, Object, find, pods, rendered
 from tests.world import World
 
-MODELS: dict[str, type[BaseSettings]] = {"rushes-normalizer": NormalizerSettings, "rushes-syncer": SyncerSettings}
-COMMANDS = {"rushes-normalizer": rushes_normalizer.cli.app, "rushes-syncer": rushes_syncer.cli.app}
+MODELS: dict[str, type[BaseSettings]] = {
+    "rushes-normalizer": NormalizerSettings,
+    "rushes-syncer": SyncerSettings,
+    "rushes-kitsu": KitsuSettings,
+}
+COMMANDS = {
+    "rushes-normalizer": rushes_normalizer.cli.app,
+    "rushes-syncer": rushes_syncer.cli.app,
+    "rushes-kitsu": rushes_kitsu.cli.app,
+}
 SECRETS = {"DATABASE_URL": "postgresql+asyncpg://user:password@host/database"}
 MOUNTS = "/etc/rushes/"
 every_values = pytest.mark.parametrize("values", VALUES)
@@ -109,6 +119,7 @@ def test_topics_of_strimzi_are_those_of_the_migration() -> None:
         "show.normalizer.dead-letters": KEPT_A_MONTH,
         "show.files-synced": KEPT_A_MONTH,
         "show.syncer.dead-letters": KEPT_A_MONTH,
+        "show.kitsu.dead-letters": KEPT_A_MONTH,
     }
     job = find(rendered("4.3", "strimzi"), "Job")
     assert "--topics" not in str(job)

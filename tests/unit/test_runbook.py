@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rushes_kitsu.cli
 import rushes_normalizer.cli
 import rushes_syncer.cli
 import typer.main
@@ -22,8 +23,13 @@ MADE = (ROOT / "helm" / "rushes" / "golden" / "default.yaml").read_text(encoding
 ALERTS = set(VALUES["alerts"]["rules"])
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
 SITES = (ROOT / "docs" / "sites.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"(rushes-(?:normalizer|syncer) [a-z][^`\n]*)", RUNBOOK + SITES)))
-APPS = {"rushes-normalizer": rushes_normalizer.cli.app, "rushes-syncer": rushes_syncer.cli.app}
+COMMANDS = sorted(set(re.findall(r"(rushes-(?:normalizer|syncer|kitsu) [a-z][^`\n]*)", RUNBOOK + SITES)))
+APPS = {
+    "rushes-normalizer": rushes_normalizer.cli.app,
+    "rushes-syncer": rushes_syncer.cli.app,
+    "rushes-kitsu": rushes_kitsu.cli.app,
+}
+NOT_BY_DEFAULT = {"rushes-syncer-lyon", "rushes-kitsu", "rushes-kitsu-follow"}
 
 
 def test_there_is_a_section_for_each_alert_and_for_nothing_else() -> None:
@@ -61,7 +67,7 @@ def test_the_panels_that_the_runbook_names_exist() -> None:
 
 
 def test_the_pods_that_the_runbook_names_are_those_of_the_chart() -> None:
-    for deployment in set(re.findall(r"deploy/(\S+)", RUNBOOK)) - {"rushes-syncer-lyon"}:
+    for deployment in set(re.findall(r"deploy/(\S+)", RUNBOOK)) - NOT_BY_DEFAULT:
         assert f"name: {deployment}\n" in MADE
     for component in set(re.findall(r"component=(\w+)", RUNBOOK)):
         assert f"app.kubernetes.io/component: {component}\n" in MADE

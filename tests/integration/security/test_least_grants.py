@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import aiohttp
 import pytest
 from rushes_runtime.database import Database
 from rushes_runtime.settings import StoreSettings, nest_variables
@@ -15,20 +16,22 @@ from rushes_schemas import PreviewDeleted, object_key
 from rushes_schemas.outputs import BUCKETS, MOVIES, PICTURES, ObjectKind
 from sqlalchemy import make_url
 
+from tests.integration.kitsu.bridge import ZOU_WAITS, Bridge, kitsu_database
 from tests.integration.normalizer.processes import logged, upload_clip
 from tests.integration.security.processes import log_of, started
 from tests.secured import Secured
-from tests.world import eventually, source_key, upload
+from tests.world import eventually, free_port, source_key, upload
 
 DENIALS = ("permission denied", "AccessDenied", "Authorization", "storage_denied")
 
 
 async def _migrated(secured: Secured) -> None:
-    """Both services migrate by the user for it; then the grants are brought up to date."""
+    """All services migrate by the user for it; then the grants are brought up to date."""
     migration = secured.as_("migration")
     options = ("migrate", "--store", "--topics", "--partitions", "2", "--replicas", "1")
-    for service in ("rushes-normalizer", "rushes-syncer"):
-        code, out, error = await migration.command(service, *options)
+    for service in ("rushes-normalizer", "rushes-syncer", "rushes-kitsu"):
+        own = [option for option in options if service != "rushes-kitsu" or option != "--store"]
+        code, out, error = await migration.command(service, *own)
         assert code == 0, out + error
     secured.grant_in_database()
 
@@ -91,6 +94,26 @@ async def test_the_least_grants_are_enough_for_the_whole_path(secured: Secured, 
     assert not _denials(secured)
 
 
+async def test_the_least_grants_are_enough_for_a_movie_that_zou_dispatches(secured: Secured, clip: Path) -> None:
+    await _migrated(secured)
+    port = free_port()
+    started(secured, "control", "worker")
+    started(secured, "kitsu", NOMAD_PORT=str(port), NOMAD_LINGER="0")
+    preview = uuid4()
+    async with (
+        aiohttp.ClientSession(timeout=ZOU_WAITS) as client,
+        open_store(StoreSettings(**nest_variables(secured.settings("publisher"))["store"])) as store,
+    ):
+        bridge = Bridge(secured.world, client, f"http://127.0.0.1:{port}")
+        await store.upload(MOVIES, source_key(preview), clip, content_type="video/mp4", condition=Unconditional())
+        await logged(secured.world, "kitsu", "nomad_served")
+        job = await bridge.dispatched(preview)
+        await eventually(lambda: bridge.state(job), lambda state: state != "Running")
+        assert await bridge.state(job) == "Complete"
+    secured.world.stop_processes()
+    assert not _denials(secured)
+
+
 NOT_THEIR_WORK = [
     ("control", "DELETE FROM normalizer.preview_file"),
     ("control", "UPDATE normalizer.instance SET name = 'other'"),
@@ -107,6 +130,9 @@ NOT_THEIR_WORK = [
     ("worker", "TRUNCATE normalizer.preview_file"),
     ("syncer", "SELECT FROM normalizer.preview_file"),
     ("syncer", "DELETE FROM syncer.site_preview"),
+    ("kitsu", "SELECT FROM normalizer.preview_file"),
+    ("kitsu", "UPDATE kitsu.instance SET name = 'other'"),
+    ("kitsu", "DROP TABLE kitsu.dispatch"),
     ("reader", "UPDATE normalizer.task SET state = 'done'"),
     ("reader", "DELETE FROM normalizer.request"),
     ("scaler", "SELECT FROM normalizer.preview_file"),
@@ -117,7 +143,7 @@ NOT_THEIR_WORK = [
 
 async def test_a_user_of_the_database_is_refused_what_is_not_its_work(secured: Secured) -> None:
     migration = secured.as_("migration")
-    async with migration.normalizer_database(), migration.syncer_database():
+    async with migration.normalizer_database(), migration.syncer_database(), kitsu_database(migration):
         # A new version's tables are open to services at once, whether the grants are brought up to date or not.
         secured.sql_as("control", "SELECT FROM normalizer.task")
         secured.grant_in_database()

@@ -23,7 +23,6 @@ from rushes_runtime.commands import (
     waited_only,
 )
 from rushes_runtime.failures import StartRefusedError
-from rushes_runtime.kafka import KEPT_A_MONTH
 from rushes_runtime.store import open_store
 from rushes_runtime.waiting import wait_or_stop
 
@@ -32,6 +31,7 @@ from rushes_kitsu.dispatches import SCHEMA
 from rushes_kitsu.imported import Holds
 from rushes_kitsu.importing import UNSENT, Imported, count_previews, import_previews
 from rushes_kitsu.settings import KitsuSettings
+from rushes_kitsu.topics import TOPICS
 from rushes_kitsu.zou_rows import open_zou
 
 app = typer.Typer(
@@ -83,8 +83,7 @@ def migrate(
     async def main() -> None:
         await bring_schema_up(settings, SCHEMA, application.MIGRATIONS, out)
         if topics:
-            wanted = {"kitsu.dead-letters": KEPT_A_MONTH}
-            await make_topics(settings.kafka, wanted, partitions=partitions, replicas=replicas, out=out)
+            await make_topics(settings.kafka, TOPICS, partitions=partitions, replicas=replicas, out=out)
 
     run_guarded(main)
 

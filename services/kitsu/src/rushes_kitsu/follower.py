@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,6 +19,7 @@ from rushes_kitsu.zou_api import ZouApi, ZouError
 log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 50
+_TRIED_WITH: Final = "1.0.97"
 _LOOK_AGAIN: Final = 6  # intervals until a preview that Zou still works on is looked at again
 
 
@@ -32,14 +34,18 @@ class Follower:
         self._health = health
         self._interval = interval
         self._patience = patience
+        self._version = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look again and again until `stop`. A Zou or a database that is away is waited for."""
+        metrics.ZOU_ANSWERED.set_to_current_time()
         while not stop.is_set():
             self._health.beat("follower", within=max(120.0, 20 * self._interval))
             more = False
             try:
+                await self._greet()
                 more = await self._look()
+                metrics.ZOU_ANSWERED.set_to_current_time()
             except ZouError as error:
                 log.warning("zou_away", error=str(error))
             except Exception as error:
@@ -50,8 +56,20 @@ class Follower:
                 await wait_or_stop(stop, self._interval)
         self._health.ended("follower")
 
+    async def _greet(self) -> None:
+        """Ask Zou who it is, so that one that is away or refuses the token is known before anything depends on it."""
+        version = await self._zou.version()
+        if version != self._version:
+            self._version = version
+            log.info("zou_found", version=version)
+            if _numbers(version) < _numbers(_TRIED_WITH):
+                log.warning("zou_is_old", version=version, tried_with=_TRIED_WITH)
+
     async def _look(self) -> bool:
         """Look at some; whether there may be more."""
+        waiting = await reconciling.waiting(self._database)
+        metrics.UNSETTLED.set(waiting.movies)
+        metrics.OLDEST_UNSETTLED.set(waiting.oldest)
         found = await reconciling.unsettled(self._database, again=_LOOK_AGAIN * self._interval, limit=_AT_ONCE)
         for made in found:
             await self._set_right(made)
@@ -66,3 +84,8 @@ class Follower:
         if step is not Step.LATER:
             await reconciling.settle(self._database, made)
         metrics.RECONCILED.labels(step.value).inc()
+
+
+def _numbers(version: str) -> list[int]:
+    """A version, so that two can be compared."""
+    return [int(part) for part in re.findall(r"\d+", version)]

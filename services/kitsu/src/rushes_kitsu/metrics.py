@@ -7,6 +7,8 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 OPERATIONS: Final = ("dispatch", "summary", "allocations", "logs", "other")
+# How a dispatch ends that leaves a movie `broken` in Zou: an alert counts them, from the first on.
+_LEFT_BROKEN: Final = ("failed", "refused", "unknown")
 
 CALLS = Counter(
     "rushes_kitsu_calls_total",
@@ -40,3 +42,25 @@ RECONCILED = Counter(
     "on the preview (`later`), or has it no more (`gone`).",
     ["outcome"],
 )
+ZOU_ANSWERED = Gauge(
+    "rushes_kitsu_zou_answer_timestamp_seconds",
+    "When Zou's API last answered `rushes-kitsu follow` as it should; at first, when that started.",
+    unit="seconds",
+)
+UNSETTLED = Gauge(
+    "rushes_kitsu_unsettled_movies",
+    "Movies that Rushes has made and that Zou was not seen to agree with. Of `rushes-kitsu follow`.",
+)
+OLDEST_UNSETTLED = Gauge(
+    "rushes_kitsu_oldest_unsettled_seconds",
+    "Time since the end of the oldest of them.",
+    unit="seconds",
+)
+
+
+def begin_at_zero() -> None:
+    """Show what an alert counts before it happens: the first of a kind is seen as one more only then."""
+    for outcome in _LEFT_BROKEN:
+        CALLS.labels("dispatch", outcome)
+    for outcome in ("complete", "failed"):
+        JOBS.labels(outcome)

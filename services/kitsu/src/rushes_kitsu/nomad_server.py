@@ -78,6 +78,7 @@ class NomadServer:
         Raises:
             OSError: the port is taken.
         """
+        metrics.begin_at_zero()
         runner = web.AppRunner(self._application(), access_log=None)
         await runner.setup()
         try:

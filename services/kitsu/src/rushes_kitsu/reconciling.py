@@ -71,6 +71,12 @@ _UNSETTLED: Final = """
                           AND newer.uploaded_at > made.uploaded_at)
         ORDER BY looked_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING event_id, preview_file_id, ended_at, width, height, duration, file_size"""
+_WAITING: Final = """
+    SELECT count(*) AS movies, coalesce(extract(epoch FROM now() - min(ended_at)), 0) AS oldest
+    FROM dispatch AS made
+    WHERE state = 'complete' AND settled_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM dispatch AS newer WHERE newer.preview_file_id = made.preview_file_id
+                      AND newer.uploaded_at > made.uploaded_at)"""
 _SETTLE: Final = "UPDATE dispatch SET settled_at = now() WHERE event_id = :event RETURNING 1"
 
 
@@ -78,6 +84,20 @@ async def unsettled(database: Database, *, again: float, limit: int) -> Sequence
     """Movies that Rushes has made and that Zou was not seen to agree with; each comes again after `again` seconds."""
     rows = await database.fetch(_UNSETTLED, again=again, limit=limit)
     return [MadeMovie(**row._mapping) for row in rows]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Movies that Zou was not seen to agree with, and the seconds since the end of the oldest."""
+
+    movies: int
+    oldest: float
+
+
+async def waiting(database: Database) -> Waiting:
+    """How many there are."""
+    (row,) = await database.fetch(_WAITING)
+    return Waiting(row.movies, float(row.oldest))
 
 
 async def settle(database: Database, made: MadeMovie) -> None:
