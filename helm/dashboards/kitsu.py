@@ -11,7 +11,7 @@ _CALLS: Final = Row(
     (
         Panel(
             "Calls",
-            "A second. `blind`: answered without the database. Dispatches that are `failed` or `refused` are broken in Zou.",
+            "A second. `blind`: answered without the database. `failed` and `refused` dispatches break movies in Zou.",
             "ops",
             (
                 Query(

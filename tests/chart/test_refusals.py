@@ -80,6 +80,11 @@ CONTRADICTIONS: dict[str, tuple[Values, str]] = {
         kitsu(zou={"url": "http://kitsu/api", "tokenSecret": {"name": "zou"}}),
         "kitsu.zou.url uses port 80, which networkPolicy.zou.ports",
     ),
+    "nobody who builds playlists": (
+        kitsu(builder={"replicas": 0}, settings={"TILE_JOB": ""}),
+        "kitsu.builder.replicas is 0, but kitsu.settings.PLAYLIST_JOB is served",
+    ),
+    "small scratch of playlists": (kitsu(builder={"scratch": {"size": "1Gi"}}), "kitsu.builder.scratch.size is 1Gi"),
     "authorities without a certificate": (
         kitsu(nomad={"clientCa": {"secret": "ca"}}),
         "kitsu.nomad.certificateSecret names no certificate",

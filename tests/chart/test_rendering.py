@@ -145,7 +145,7 @@ def test_every_deployment_waits_for_the_migration_with_its_own_image(values: str
 @every_values
 def test_no_pod_is_killed_before_its_jobs_may_end(values: str) -> None:
     for pod in pods(rendered("4.3", values)):
-        if "worker" in pod.owner or "syncer" in pod.owner:
+        if any(word in pod.owner for word in ("worker", "syncer", "kitsu-build")):
             assert pod.spec["terminationGracePeriodSeconds"] > 600, pod.owner
 
 

@@ -29,7 +29,7 @@ APPS = {
     "rushes-syncer": rushes_syncer.cli.app,
     "rushes-kitsu": rushes_kitsu.cli.app,
 }
-NOT_BY_DEFAULT = {"rushes-syncer-lyon", "rushes-kitsu", "rushes-kitsu-follow"}
+NOT_BY_DEFAULT = {"rushes-syncer-lyon", "rushes-kitsu", "rushes-kitsu-follow", "rushes-kitsu-build"}
 
 
 def test_there_is_a_section_for_each_alert_and_for_nothing_else() -> None:

@@ -6,7 +6,7 @@ Takes: the root. As YAML by name: expr, for (if the values have none), summary, 
 {{- $rules := .Values.alerts.rules -}}
 {{- $here := printf "namespace=%q" .Release.Namespace -}}
 {{- $control := printf "%s,component=\"control\"" $here -}}
-{{- $jobs := printf "%s,component=~\"worker|syncer\"" $here -}}
+{{- $jobs := printf "%s,component=~\"worker|syncer|kitsu-build\"" $here -}}
 {{- $uploads := printf "%s,component=~\"control|worker\"" $here -}}
 {{- $dead := printf "rushes_dead_letters_total{%s}" $here -}}
 {{- $broken := printf "rushes_jobs_total{%s,outcome=\"broken\",code!~\"source_empty|not_a_movie|unsupported_codec|corrupt|limits_exceeded\"}" $uploads -}}

@@ -110,9 +110,17 @@
 {{- if le (float64 $kitsu.serve.terminationGracePeriodSeconds) $linger -}}
 {{- $said = append $said (printf "kitsu.serve.terminationGracePeriodSeconds is %v, but calls are answered for %v seconds (kitsu.settings.NOMAD_LINGER) after SIGTERM: the pods would be killed first." $kitsu.serve.terminationGracePeriodSeconds $linger) -}}
 {{- end -}}
-{{- range $name := list "serve" "follow" -}}
+{{- range $name := list "serve" "follow" "builder" -}}
 {{- $args := dict "name" (printf "kitsu.%s" $name) "v" (get $kitsu $name) -}}
 {{- $said = concat $said (include "rushes.drainContradictions" $args | fromJson).sentences -}}
+{{- end -}}
+{{- $drain := include "rushes.effective" (dict "root" . "name" "DRAIN_BUDGET") | float64 -}}
+{{- $args := dict "name" "kitsu.builder" "v" $kitsu.builder "largest" $kitsu.builder.largestPlaylist "largestPath" "kitsu.builder.largestPlaylist" "drain" $drain -}}
+{{- $said = concat $said (include "rushes.jobContradictions" $args | fromJson).sentences -}}
+{{- range $name := list "PLAYLIST_JOB" "TILE_JOB" -}}
+{{- if and (lt (int64 $kitsu.builder.replicas) 1) (not (and (hasKey $kitsu.settings $name) (eq (get $kitsu.settings $name) ""))) -}}
+{{- $said = append $said (printf "kitsu.builder.replicas is 0, but kitsu.settings.%s is served: what Zou dispatches under it would wait for ever. Make it empty, and it is passed on." $name) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $kitsu.nomad.clientCa.secret (not $kitsu.nomad.certificateSecret) -}}
 {{- $said = append $said "kitsu.nomad.clientCa.secret is set, but kitsu.nomad.certificateSecret names no certificate to answer with." -}}

@@ -20,6 +20,7 @@ from tests.integration.kitsu.bridge import ZOU_WAITS, Bridge, kitsu_database
 from tests.integration.normalizer.processes import logged, upload_clip
 from tests.integration.security.processes import log_of, started
 from tests.secured import Secured
+from tests.unit.kitsu.zou_payloads import playlist_payload, tile_payload
 from tests.world import eventually, free_port, source_key, upload
 
 DENIALS = ("permission denied", "AccessDenied", "Authorization", "storage_denied")
@@ -94,7 +95,7 @@ async def test_the_least_grants_are_enough_for_the_whole_path(secured: Secured, 
     assert not _denials(secured)
 
 
-async def test_the_least_grants_are_enough_for_a_movie_that_zou_dispatches(secured: Secured, clip: Path) -> None:
+async def test_the_least_grants_are_enough_for_what_zou_dispatches(secured: Secured, clip: Path) -> None:
     await _migrated(secured)
     port = free_port()
     started(secured, "control", "worker")
@@ -110,6 +111,10 @@ async def test_the_least_grants_are_enough_for_a_movie_that_zou_dispatches(secur
         job = await bridge.dispatched(preview)
         await eventually(lambda: bridge.state(job), lambda state: state != "Running")
         assert await bridge.state(job) == "Complete"
+        started(secured, "kitsu-builder")
+        playlist = await bridge.ordered("zou-playlist", playlist_payload(uuid4(), [preview, preview]))
+        tile = await bridge.ordered("rushes-tile", tile_payload(preview))
+        assert [(await bridge.ended(each))[0] for each in (playlist, tile)] == ["Complete", "Complete"]
     secured.world.stop_processes()
     assert not _denials(secured)
 
@@ -215,6 +220,7 @@ async def test_a_user_of_the_store_is_refused_what_is_not_its_work(secured: Secu
     await put("worker", PICTURES, object_key(ObjectKind.TILE, preview))
     await delete("worker", PICTURES, object_key(ObjectKind.TILE, preview))
     await download("syncer", MOVIES, source_key(preview))
+    await put("kitsu-builder", MOVIES, f"playlists-{preview}")
     for refused in (
         put("publisher", MOVIES, object_key(ObjectKind.HIGH_DEFINITION, preview)),
         download("publisher", MOVIES, source_key(preview)),
@@ -224,6 +230,9 @@ async def test_a_user_of_the_store_is_refused_what_is_not_its_work(secured: Secu
         put("syncer", MOVIES, object_key(ObjectKind.HIGH_DEFINITION, preview)),
         delete("syncer", MOVIES, source_key(preview)),
         put("migration", MOVIES, source_key(preview)),
+        put("kitsu-builder", MOVIES, object_key(ObjectKind.HIGH_DEFINITION, preview)),
+        put("kitsu-builder", MOVIES, source_key(preview)),
+        delete("kitsu-builder", PICTURES, object_key(ObjectKind.TILE, preview)),
     ):
         with pytest.raises(StoreDeniedError):
             await refused

@@ -7,14 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from rushes_normalizer.media.tools import find_tools
+from rushes_normalizer.sandbox_check import check_sandbox
+from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime import metrics
+from rushes_runtime.circuits import NeededStore
 from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
 from rushes_runtime.migrations import check_schema
 from rushes_runtime.service import Need, run_service
-from rushes_runtime.wiring import make_janitor, make_relay
+from rushes_runtime.store import open_store
+from rushes_runtime.wiring import make_janitor, make_relay, run_roles
 
+from rushes_kitsu.builder import Builder
 from rushes_kitsu.chores import DispatchChores
 from rushes_kitsu.dispatches import SCHEMA
 from rushes_kitsu.follower import Follower
@@ -58,6 +64,36 @@ async def serve(settings: KitsuSettings) -> int:
             needs=[Need("PostgreSQL", lambda: check_schema(database, MIGRATIONS, settings.instance))],
             front=[NomadServer(settings, database, onward, health, relay.hint.give), intake],
             back=[relay, make_janitor(settings, database, DispatchChores(float(settings.retention)), health)],
+        )
+
+
+async def build(settings: KitsuSettings, media: NormalizerSettings) -> int:
+    """Build playlists and tiles until a signal; the exit code.
+
+    Args:
+        media: what a movie may cost, how it is coded, and by which programs.
+
+    Raises:
+        ToolsError: ffmpeg or ffprobe is not good enough.
+        SandboxError: they would run unconfined, and the settings forbid it.
+        InstanceMismatchError: the database or the store belongs to another instance.
+    """
+    async with AsyncExitStack() as resources:
+        database = Database.of(settings, SCHEMA)
+        resources.push_async_callback(database.close)
+        store = await resources.enter_async_context(open_store(settings.store))
+        tools = find_tools(media.ffmpeg, media.ffprobe)
+        await check_sandbox(tools, media.limits(), required=media.require_sandbox)
+        return await run_roles(
+            settings,
+            SERVICE,
+            frozenset({"worker"}),
+            database=database,
+            migrations=MIGRATIONS,
+            stores=[NeededStore("main", store, written=True)],
+            workshop=Builder(settings.instance, float(settings.retention), media, database, store, tools),
+            make_intakes=lambda _health, _wake: [],
+            confirm_absence_after=media.missing_confirm_after,
         )
 
 

@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
+from rushes_normalizer.media.tools import ToolsError
+from rushes_normalizer.sandbox_check import SandboxError
+from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.commands import (
     WaitOnly,
     bring_schema_up,
@@ -49,6 +52,20 @@ def serve() -> None:
     try:
         run_async(application.serve(settings))
     except StartRefusedError as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def build() -> None:
+    """Build the playlists and the missing tiles that Zou dispatches, until SIGTERM or SIGINT. Several may run.
+
+    Limits and programs come from the settings of rushes-normalizer.
+    """
+    settings = settings_or_exit(KitsuSettings)
+    media = settings_or_exit(NormalizerSettings)
+    try:
+        run_async(application.build(settings, media))
+    except (StartRefusedError, ToolsError, SandboxError) as error:
         fail(str(error), 2)
 
 

@@ -17,12 +17,14 @@ from uuid import uuid4
 
 import structlog
 from aiohttp import web
+from rushes_runtime import ledger
 from rushes_runtime.database import Database, answer_of
 from rushes_runtime.health import Health
 from rushes_runtime.settings import UnreadableSecretError
 from rushes_runtime.waiting import wait_or_stop
 
 from rushes_kitsu import dispatches, metrics
+from rushes_kitsu.builds import Build
 from rushes_kitsu.dispatches import Dispatched, JobState
 from rushes_kitsu.job_ids import JobId
 from rushes_kitsu.nomad_answers import (
@@ -33,7 +35,7 @@ from rushes_kitsu.nomad_answers import (
     summary_answer,
 )
 from rushes_kitsu.passing_on import Onward, UnknownJobError
-from rushes_kitsu.payload import RefusedError, read_movie_payload
+from rushes_kitsu.payload import AnyPayload, MoviePayload, PlaylistPayload, RefusedError, TilePayload, read_payload
 from rushes_kitsu.same_store import check_same_store
 from rushes_kitsu.settings import KitsuSettings
 
@@ -71,6 +73,12 @@ class NomadServer:
         self._health = health
         self._dispatched = dispatched
         self._token = settings.read_nomad_token()
+        jobs = (
+            (settings.normalize_job, MoviePayload),
+            (settings.playlist_job, PlaylistPayload),
+            (settings.tile_job, TilePayload),
+        )
+        self._served: dict[str, type[AnyPayload]] = {name: kind for name, kind in jobs if name}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then linger: the network may still send calls here for some seconds.
@@ -145,16 +153,20 @@ class NomadServer:
 
     async def _dispatch(self, request: web.Request) -> web.Response:
         name = request.match_info["job"]
-        if name != self._settings.normalize_job:
+        if name not in self._served:
             return await self._pass_on(request)
-        payload = read_movie_payload(await request.read())
+        payload = read_payload(await request.read(), self._served[name])
         check_same_store(payload, self._settings)
-        job = JobId(name, payload.preview_file_id, uuid4())
-        encoding = payload.encoding()
+        job = JobId(name, payload.of, uuid4())
 
         async def take_on() -> None:
             async with self._database.begin() as connection:
-                await dispatches.take_on(connection, job, encoding)
+                if isinstance(payload, MoviePayload):
+                    await dispatches.take_on(connection, job, payload.encoding())
+                else:
+                    build = Build.ordered(payload)
+                    at = await dispatches.take_on_build(connection, job, build.kind)
+                    await ledger.enqueue(connection, [build.task(at)])
 
         try:
             async with asyncio.timeout(_TAKE_SECONDS):
@@ -163,7 +175,7 @@ class NomadServer:
             log.error("dispatch_failed", preview_file_id=str(job.preview_file_id), reason="PostgreSQL does not answer")
             return _said("failed", 503, "rushes-kitsu cannot write the job down: its PostgreSQL does not answer")
         self._dispatched()
-        log.info("dispatched", preview_file_id=str(job.preview_file_id), event_id=str(job.event_id))
+        log.info("dispatched", job=name, preview_file_id=str(job.preview_file_id), event_id=str(job.event_id))
         return web.json_response(dispatch_answer(job))
 
     async def _summary(self, request: web.Request) -> web.Response:

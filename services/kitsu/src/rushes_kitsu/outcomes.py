@@ -67,10 +67,11 @@ class OutcomeIntake:
             if isinstance(received.event, StatusChanged) and (end := upload_end(received.event))
         ]
         for state, seconds in await dispatches.end(connection, ends):
-            after_commit(connection, partial(_count, state, seconds))
+            after_commit(connection, partial(count_end, state, seconds))
         return []
 
 
-def _count(state: JobState, seconds: float) -> None:
+def count_end(state: JobState, seconds: float) -> None:
+    """Count a job that has ended, and the seconds since its dispatch."""
     metrics.JOBS.labels(state.value).inc()
     metrics.WAITED.observe(seconds)

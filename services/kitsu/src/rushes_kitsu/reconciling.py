@@ -65,7 +65,7 @@ def step_for(zou_status: str | None, *, ended_at: datetime, now: datetime, patie
 _UNSETTLED: Final = """
     UPDATE dispatch SET looked_at = now() WHERE event_id IN (
         SELECT event_id FROM dispatch AS made
-        WHERE state = 'complete' AND settled_at IS NULL
+        WHERE state = 'complete' AND kind = 'movie' AND settled_at IS NULL
           AND (looked_at IS NULL OR looked_at < now() - make_interval(secs => :again))
           AND NOT EXISTS (SELECT 1 FROM dispatch AS newer WHERE newer.preview_file_id = made.preview_file_id
                           AND newer.uploaded_at > made.uploaded_at)
@@ -74,7 +74,7 @@ _UNSETTLED: Final = """
 _WAITING: Final = """
     SELECT count(*) AS movies, coalesce(extract(epoch FROM now() - min(ended_at)), 0) AS oldest
     FROM dispatch AS made
-    WHERE state = 'complete' AND settled_at IS NULL
+    WHERE state = 'complete' AND kind = 'movie' AND settled_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM dispatch AS newer WHERE newer.preview_file_id = made.preview_file_id
                       AND newer.uploaded_at > made.uploaded_at)"""
 _SETTLE: Final = "UPDATE dispatch SET settled_at = now() WHERE event_id = :event RETURNING 1"
