@@ -63,7 +63,7 @@ async def test_a_preview_that_zou_calls_broken_though_it_was_made_is_set_right_a
 
 
 async def test_a_movie_that_outlasts_zous_time_out_ends_ready(studio: Studio, tmp_path: Path) -> None:
-    (normalizer, _) = studio.world.processes
+    normalizer, *_ = studio.world.processes
     with studio.zou.web_host_with(JOB_QUEUE_TIMEOUT="5") as address:
         async with logged_in(address) as artist:
             await artist.make_task(resolution=f"{WIDTH}x{HEIGHT}", fps=FPS)

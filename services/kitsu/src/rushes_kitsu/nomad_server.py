@@ -73,6 +73,7 @@ class NomadServer:
         self._health = health
         self._dispatched = dispatched
         self._token = settings.read_nomad_token()
+        self._leaving = False
         jobs = (
             (settings.normalize_job, MoviePayload),
             (settings.playlist_job, PlaylistPayload),
@@ -95,6 +96,7 @@ class NomadServer:
             bound = runner.addresses[0]
             log.info("nomad_served", host=bound[0], port=bound[1], job=self._settings.normalize_job)
             await stop.wait()
+            self._leaving = True
             await wait_or_stop(asyncio.Event(), self._settings.nomad_linger)
         finally:
             await runner.cleanup()
@@ -124,6 +126,10 @@ class NomadServer:
             finally:
                 metrics.CALL_SECONDS.labels(operation).observe(time.monotonic() - begun)
             metrics.CALLS.labels(operation, response.get("outcome", "answered")).inc()
+            if self._leaving:
+                # Zou keeps its connection between polls. The next one must go to a process that stays: a poll that
+                # comes while this connection is closed would be the end of its movie.
+                response.force_close()
             return response
 
         return measured
