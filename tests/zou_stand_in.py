@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
 
 @dataclass
 class ZouStandIn:
-    """What it says: its address, whether it answers as it should, and the status of each preview."""
+    """What it says: its address, whether it answers as it should, the status of each preview; and what was written."""
 
     address: str = ""
     up: bool = True
     status: str = "ready"
+    written: dict[str, str] = field(default_factory=dict)  # statuses by preview
+    writes: int = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         """The JSON of one call."""
@@ -29,6 +31,11 @@ class ZouStandIn:
                 return web.json_response({"api": "Zou", "version": "1.0.97"})
             case "/auth/authenticated":
                 return web.json_response({"authenticated": True})
+            case path if request.method == "PUT":
+                self.writes += 1
+                preview = path.rpartition("/")[2]
+                self.written[preview] = (await request.json())["status"]
+                return web.json_response({"status": self.written[preview]})
             case _:
                 return web.json_response({"status": self.status})
 

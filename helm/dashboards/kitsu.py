@@ -74,19 +74,22 @@ _AGREEMENT: Final = Row(
             (Query('time() - max(rushes_kitsu_zou_answer_timestamp_seconds{HERE,component="kitsu-follow"} > 0)'),),
         ),
         Panel(
-            "Movies that Zou has not agreed with",
+            "Previews that Zou has not agreed about",
             "And how long the oldest has waited, in seconds.",
             "short",
             (
-                Query('max(rushes_kitsu_unsettled_movies{HERE,component="kitsu-follow"})', "movies"),
+                Query('max(rushes_kitsu_unsettled_previews{HERE,component="kitsu-follow"})', "previews"),
                 Query('max(rushes_kitsu_oldest_unsettled_seconds{HERE,component="kitsu-follow"})', "oldest"),
             ),
         ),
         Panel(
             "Looks into Zou",
-            "`correct`: Zou was wrong, and was set right.",
+            "`correct`: Zou was wrong, and was set right. And what Zou handled itself, in an hour.",
             "ops",
-            (Query("sum by (outcome) (rate(rushes_kitsu_reconciled_total{HERE}[$__rate_interval]))", "{{outcome}}"),),
+            (
+                Query("sum by (outcome) (rate(rushes_kitsu_reconciled_total{HERE}[$__rate_interval]))", "{{outcome}}"),
+                Query("sum by (outcome) (increase(rushes_kitsu_registered_total{HERE}[1h]))", "{{outcome}} at Zou"),
+            ),
         ),
     ),
 )

@@ -29,7 +29,10 @@ from tests.zou_stand_in import zou_stand_in
 
 pytestmark = [pytest.mark.any_broker, needs_prometheus]
 # What has nothing to show in a studio where all goes well, by metric, and why.
-EMPTY = {"rushes_store_probes_total": "only stores that are down are probed"}
+EMPTY = {
+    "rushes_store_probes_total": "only stores that are down are probed",
+    "rushes_kitsu_registered_total": "only a Zou with a database tells of what it handled itself",
+}
 MONITORED = {"podMonitor": {"enabled": True}, "alerts": {"enabled": True}}
 
 

@@ -32,7 +32,7 @@ COMMANDS = {
     "rushes-syncer": rushes_syncer.cli.app,
     "rushes-kitsu": rushes_kitsu.cli.app,
 }
-SECRETS = {"DATABASE_URL": "postgresql+asyncpg://user:password@host/database"}
+SECRETS = dict.fromkeys(("DATABASE_URL", "ZOU_DATABASE_URL"), "postgresql+asyncpg://user:password@host/database")
 MOUNTS = "/etc/rushes/"
 every_values = pytest.mark.parametrize("values", VALUES)
 

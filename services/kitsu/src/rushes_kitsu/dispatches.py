@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from rushes_runtime import outbox
@@ -17,11 +17,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_kitsu.job_ids import JobId
+from rushes_kitsu.zou_rows import ZouRow
 
 SCHEMA: Final = "kitsu"
 EVENT_SOURCE: Final = "/rushes/kitsu"
 # What Zou plays is mp4, whatever was uploaded; what the source is, its bytes say.
 _EXTENSION: Final = "mp4"
+_ABOUT: Final = ("project_id", "task_id", "person_id", "name", "original_name", "revision", "position")
 
 
 class JobState(StrEnum):
@@ -100,8 +102,12 @@ OPEN: Final = text("""
     FROM dispatch WHERE state = 'running'""")
 
 
-async def take_on(connection: AsyncConnection, job: JobId, encoding: Encoding) -> None:
-    """Write a dispatched job and the event that it becomes: both, or neither."""
+async def take_on(connection: AsyncConnection, job: JobId, encoding: Encoding, zou: ZouRow | None = None) -> None:
+    """Write a dispatched job and the event that it becomes: both, or neither.
+
+    Args:
+        zou: Zou's row of the preview, where it is known: projects take turns by it, and operators read its names.
+    """
     preview = str(job.preview_file_id)
     await connection.execute(_LOCK_PREVIEW, {"id": preview})
     uploaded_at = (await connection.execute(_WRITE, _row_of(job, Kind.MOVIE))).scalar_one()
@@ -110,9 +116,15 @@ async def take_on(connection: AsyncConnection, job: JobId, encoding: Encoding) -
         extension=_EXTENSION,
         uploaded_at=uploaded_at,
         encoding=encoding,
+        **(about(zou) if zou else {}),
     )
     envelope = Envelope(event, source=EVENT_SOURCE, event_id=str(job.event_id), time=uploaded_at)
     await outbox.put(connection, [Outgoing.of(envelope)])
+
+
+def about(row: ZouRow) -> dict[str, Any]:
+    """What an upload's event may say of its preview besides the file."""
+    return {name: getattr(row, name) for name in _ABOUT}
 
 
 async def take_on_build(connection: AsyncConnection, job: JobId, kind: Kind) -> datetime:

@@ -38,8 +38,8 @@ OLDEST = Gauge(
 )
 RECONCILED = Counter(
     "rushes_kitsu_reconciled_total",
-    "Movies that Rushes has made and that Zou was asked about: it `agrees`, it was wrong (`correct`), it still works "
-    "on the preview (`later`), or has it no more (`gone`).",
+    "Previews that Zou was asked about: it `agrees` with Rushes, it did not and was set right (`correct`), it still "
+    "works on the preview (`later`), or has it no more (`gone`).",
     ["outcome"],
 )
 ZOU_ANSWERED = Gauge(
@@ -48,13 +48,20 @@ ZOU_ANSWERED = Gauge(
     unit="seconds",
 )
 UNSETTLED = Gauge(
-    "rushes_kitsu_unsettled_movies",
-    "Movies that Rushes has made and that Zou was not seen to agree with. Of `rushes-kitsu follow`.",
+    "rushes_kitsu_unsettled_previews",
+    "Previews of which Zou was not seen to say what Rushes said last. Of `rushes-kitsu follow`.",
 )
 OLDEST_UNSETTLED = Gauge(
     "rushes_kitsu_oldest_unsettled_seconds",
-    "Time since the end of the oldest of them.",
+    "Time since Rushes said so of the oldest of them.",
     unit="seconds",
+)
+
+
+REGISTERED = Counter(
+    "rushes_kitsu_registered_total",
+    "Previews that Zou handled itself and that Rushes was told of by `rushes-kitsu follow`: `uploaded` or `deleted`.",
+    ["outcome"],
 )
 
 

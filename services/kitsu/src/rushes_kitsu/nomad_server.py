@@ -38,13 +38,15 @@ from rushes_kitsu.passing_on import Onward, UnknownJobError
 from rushes_kitsu.payload import AnyPayload, MoviePayload, PlaylistPayload, RefusedError, TilePayload, read_payload
 from rushes_kitsu.same_store import check_same_store
 from rushes_kitsu.settings import KitsuSettings
+from rushes_kitsu.zou_rows import ZouDatabase, ZouDatabaseError, ZouRow, rows_of
 
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOOK_SECONDS: Final = 1.5  # that a poll waits for the database
-_TAKE_SECONDS: Final = 4.0  # that a dispatch does, over its tries; Zou waits for 5
+_TAKE_SECONDS: Final = 3.8  # that a dispatch does, over its tries; Zou waits for 5
+_ABOUT_SECONDS: Final = 0.5  # that it waits to hear of its project before that
 _TRY_AGAIN: Final = 0.2
 _BODY_BYTES: Final = 4 * 1024 * 1024  # a playlist of thousands of previews, passed on
 
@@ -59,10 +61,12 @@ class NomadServer:
         onward: Onward,
         health: Health,
         dispatched: Callable[[], None],
+        zou: ZouDatabase | None = None,
     ) -> None:
         """
         Args:
             dispatched: called after each dispatch, to wake the relay.
+            zou: Zou's database, which knows of a preview what its dispatch doesn't say: its project, its names.
 
         Raises:
             UnreadableSecretError: the file of the token cannot be read.
@@ -72,6 +76,7 @@ class NomadServer:
         self._onward = onward
         self._health = health
         self._dispatched = dispatched
+        self._zou = zou
         self._token = settings.read_nomad_token()
         self._leaving = False
         jobs = (
@@ -165,10 +170,12 @@ class NomadServer:
         check_same_store(payload, self._settings)
         job = JobId(name, payload.of, uuid4())
 
+        about = await self._look_into_zou(job) if isinstance(payload, MoviePayload) else None
+
         async def take_on() -> None:
             async with self._database.begin() as connection:
                 if isinstance(payload, MoviePayload):
-                    await dispatches.take_on(connection, job, payload.encoding())
+                    await dispatches.take_on(connection, job, payload.encoding(), about)
                 else:
                     build = Build.ordered(payload)
                     at = await dispatches.take_on_build(connection, job, build.kind)
@@ -183,6 +190,17 @@ class NomadServer:
         self._dispatched()
         log.info("dispatched", job=name, preview_file_id=str(job.preview_file_id), event_id=str(job.event_id))
         return web.json_response(dispatch_answer(job))
+
+    async def _look_into_zou(self, job: JobId) -> ZouRow | None:
+        """Zou's row of a preview; None where its database was not given, or does not answer at once."""
+        if self._zou is None:
+            return None
+        try:
+            async with asyncio.timeout(_ABOUT_SECONDS), self._zou.connected() as connection:
+                return (await rows_of(connection, [job.preview_file_id])).get(job.preview_file_id)
+        except (ZouDatabaseError, TimeoutError) as error:
+            log.warning("project_unknown", preview_file_id=str(job.preview_file_id), error=f"{error}"[:500])
+            return None
 
     async def _summary(self, request: web.Request) -> web.Response:
         job = JobId.parse(request.match_info["id"])

@@ -57,7 +57,9 @@ class KitsuSettings(RuntimeSettings):
 
     zou_database_url: SecretStr | None = Field(
         None,
-        description="For `import`: Zou's database, `postgresql+asyncpg://user:password@host:port/zoudb`; only read.",
+        description="Zou's database, `postgresql+asyncpg://user:password@host:port/zoudb`; only read. For `import`; "
+        "for `serve`, which learns projects and names from it; for `follow`, which tells Rushes of pictures, files and "
+        "deletions that Zou handled itself.",
     )
     zou_database_url_file: FilePath | None = Field(None, description="File that holds it instead.")
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC
 from typing import Any, Final
 from uuid import UUID
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
+from pydantic import TypeAdapter, ValidationError
 
+from rushes_kitsu.reconciling import ZouState
 from rushes_kitsu.settings import KitsuSettings
 
 _SECONDS: Final = 15.0
+_STATE: Final = TypeAdapter(ZouState)
 
 
 class ZouError(Exception):
@@ -37,14 +42,21 @@ class ZouApi:
         await self._call("GET", "/auth/authenticated")
         return str(told["version"])
 
-    async def status(self, preview_file_id: UUID) -> str | None:
-        """A preview's status; None: Zou has no such preview.
+    async def preview(self, preview_file_id: UUID) -> ZouState | None:
+        """What Zou says of a preview; None: it has no such one.
 
         Raises:
             ZouError: no usable answer.
         """
         found = await self._call("GET", f"/data/preview-files/{preview_file_id}")
-        return None if found is None else str(found.get("status"))
+        if found is None:
+            return None
+        try:
+            state = _STATE.validate_python(found)
+        except ValidationError:
+            raise ZouError("Zou (ZOU_URL) gives a preview without the fields that Zou 1.0.97 gives") from None
+        naive = state.updated_at  # Zou's times are UTC, and don't say so
+        return replace(state, updated_at=naive.replace(tzinfo=UTC)) if naive and naive.tzinfo is None else state
 
     async def update(self, preview_file_id: UUID, fields: Mapping[str, Any]) -> None:
         """Write fields of a preview's row; one that was deleted meanwhile is no error.
