@@ -64,7 +64,8 @@ class Client:
         preview = await self.call("POST", f"{path}/comments/{comment['id']}/add-preview", json={})
         with movie.open("rb") as file:
             form = aiohttp.FormData()
-            form.add_field("file", file, filename=movie.name, content_type="video/mp4")
+            kind = "image/png" if movie.suffix == ".png" else "video/mp4"
+            form.add_field("file", file, filename=movie.name, content_type=kind)
             await self.call("POST", f"/pictures/preview-files/{preview['id']}", data=form)
         return UUID(preview["id"])
 
