@@ -338,12 +338,9 @@ async def no_zou(drill: Drill) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def zou_in_processing(drill: Drill) -> AsyncIterator[None]:
-    """A Zou that is still at work on a movie that was made."""
+    """A Zou that is still at work on a movie that was made, whoever asked for it."""
     drill.zou.status = "processing"
-    preview_file_id = uuid4()
-    await put_source(drill.store, preview_file_id, drill.movie)
-    assert await drill.dispatch(preview_file_id) == 200
-    await drill.ended([preview_file_id])
+    await drill.ended(await drill.upload())
     try:
         yield
     finally:

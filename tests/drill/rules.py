@@ -43,7 +43,7 @@ def drill_rules(*, scratch_free: int) -> dict[str, Any]:
         "SyncStale": {"threshold": 3600},
         "KitsuServerGone": {"window": "20s"},
         "KitsuDispatchesFailed": {"window": "20s"},
-        "KitsuJobWaits": {"threshold": 5},
+        "KitsuJobWaits": {"threshold": 15},
         "ZouUnreachable": {"threshold": 4},
         "ZouDisagrees": {"threshold": 4},
         "AbsentMetrics": {"for": "3s"},

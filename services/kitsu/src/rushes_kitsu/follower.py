@@ -52,6 +52,7 @@ class Follower:
             self._health.beat("follower", within=max(120.0, 20 * self._interval))
             more = False
             try:
+                await self._measure()
                 await self._greet()
                 more = await self._look()
                 metrics.ZOU_ANSWERED.set_to_current_time()
@@ -65,6 +66,12 @@ class Follower:
                 await wait_or_stop(stop, self._interval)
         self._health.ended("follower")
 
+    async def _measure(self) -> None:
+        """Before anything of Zou: that Zou is away must not look as if the database were."""
+        waiting = await announced.waiting(self._database)
+        metrics.UNSETTLED.set(waiting.previews)
+        metrics.OLDEST_UNSETTLED.set(waiting.oldest)
+
     async def _greet(self) -> None:
         """Ask Zou who it is, so that one that is away or refuses the token is known before anything depends on it."""
         version = await self._zou.version()
@@ -76,9 +83,6 @@ class Follower:
 
     async def _look(self) -> bool:
         """Look at some; whether there may be more."""
-        waiting = await announced.waiting(self._database)
-        metrics.UNSETTLED.set(waiting.previews)
-        metrics.OLDEST_UNSETTLED.set(waiting.oldest)
         found = await announced.unsettled(self._database, again=_LOOK_AGAIN * self._interval, limit=_AT_ONCE)
         for said in found:
             await self._set_right(said)
