@@ -44,6 +44,7 @@ _WHO: Final[Mapping[str, tuple[str | None, str | None, str | None]]] = {
     "syncer": ("rushes_syncer", "rushes-syncer", "syncer-main"),
     "site": (None, None, "syncer-site"),
     "kitsu": ("rushes_kitsu", "rushes-kitsu", None),
+    "kitsu-follow": ("rushes_kitsu", None, None),
     "kitsu-builder": ("rushes_kitsu", None, "kitsu-builder"),
     "publisher": (None, "rushes-publisher", "publisher"),
     "operator": ("rushes_reader", "rushes-operator", None),

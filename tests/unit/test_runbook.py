@@ -23,7 +23,13 @@ MADE = (ROOT / "helm" / "rushes" / "golden" / "default.yaml").read_text(encoding
 ALERTS = set(VALUES["alerts"]["rules"])
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
 SITES = (ROOT / "docs" / "sites.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"(rushes-(?:normalizer|syncer|kitsu) [a-z][^`\n]*)", RUNBOOK + SITES)))
+KITSU = re.sub("<id>", "8a3f9a52-4b6e-4f0e-9d3c-0a4c1d2e3f40", (ROOT / "docs" / "kitsu.md").read_text(encoding="utf-8"))
+COMMANDS = sorted(
+    {
+        each.strip()
+        for each in re.findall(r"(rushes-(?:normalizer|syncer|kitsu) [a-z][^`#\n]*)", RUNBOOK + SITES + KITSU)
+    }
+)
 APPS = {
     "rushes-normalizer": rushes_normalizer.cli.app,
     "rushes-syncer": rushes_syncer.cli.app,
@@ -42,7 +48,7 @@ def test_a_section_says_what_artists_see_where_to_look_what_to_do_and_whom_to_wa
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_of_the_runbook_or_of_sites_is_taken_by_the_command_line(line: str) -> None:
+def test_a_command_of_the_runbook_of_sites_or_of_kitsu_is_taken_by_the_command_line(line: str) -> None:
     service, *arguments = line.split()
     command: Any = typer.main.get_command(APPS[service])
     while hasattr(command, "commands"):

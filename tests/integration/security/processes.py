@@ -13,6 +13,7 @@ _COMMANDS = {
     "worker": ("rushes-normalizer", "run", "--roles", "worker"),
     "syncer": ("rushes-syncer", "run"),
     "kitsu": ("rushes-kitsu", "serve"),
+    "kitsu-follow": ("rushes-kitsu", "follow"),
     "kitsu-builder": ("rushes-kitsu", "build"),
 }
 

@@ -17,11 +17,13 @@ from rushes_schemas.outputs import BUCKETS, MOVIES, PICTURES, ObjectKind
 from sqlalchemy import make_url
 
 from tests.integration.kitsu.bridge import ZOU_WAITS, Bridge, kitsu_database
+from tests.integration.kitsu.test_import import zou_database
 from tests.integration.normalizer.processes import logged, upload_clip
 from tests.integration.security.processes import log_of, started
 from tests.secured import Secured
 from tests.unit.kitsu.zou_payloads import playlist_payload, tile_payload
 from tests.world import eventually, free_port, source_key, upload
+from tests.zou_stand_in import zou_stand_in
 
 DENIALS = ("permission denied", "AccessDenied", "Authorization", "storage_denied")
 
@@ -95,6 +97,21 @@ async def test_the_least_grants_are_enough_for_the_whole_path(secured: Secured, 
     assert not _denials(secured)
 
 
+async def _followed(secured: Secured) -> None:
+    """Zou is set right, and a picture of its own becomes known."""
+    database = Database(secured.world.environment["DATABASE_URL"], "kitsu")
+    try:
+        async with zou_stand_in() as api, zou_database(secured.world, secured.stack) as zou:
+            zous = {"ZOU_URL": api.address, "ZOU_TOKEN": "t", "ZOU_DATABASE_URL": zou.url, "FOLLOW_INTERVAL": "0.2"}
+            started(secured, "kitsu-follow", **zous)
+            await eventually(lambda: database.fetch("SELECT 1 FROM zou_events_read"))
+            await zou.tell("preview-file:add-file", await zou.add(extension="png"))
+            await eventually(lambda: database.fetch("SELECT 1 FROM registered"))
+            await eventually(lambda: database.fetch("SELECT 1 FROM announced WHERE settled_at IS NOT NULL"))
+    finally:
+        await database.close()
+
+
 async def test_the_least_grants_are_enough_for_what_zou_dispatches(secured: Secured, clip: Path) -> None:
     await _migrated(secured)
     port = free_port()
@@ -115,6 +132,7 @@ async def test_the_least_grants_are_enough_for_what_zou_dispatches(secured: Secu
         playlist = await bridge.ordered("zou-playlist", playlist_payload(uuid4(), [preview, preview]))
         tile = await bridge.ordered("rushes-tile", tile_payload(preview))
         assert [(await bridge.ended(each))[0] for each in (playlist, tile)] == ["Complete", "Complete"]
+        await _followed(secured)
     secured.world.stop_processes()
     assert not _denials(secured)
 
