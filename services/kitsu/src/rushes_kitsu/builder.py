@@ -103,9 +103,8 @@ class Builder(DispatchChores):
         for preview_file_id, path in movies.items():
             progress.at("probing", 0.3)
             looked_at[preview_file_id] = await self._blamed(
-                preview_file_id, look_at_part(self._tools, path, scratch, self._limits)
+                preview_file_id, look_at_part(self._tools, path, scratch, self._limits, alive=progress.moved)
             )
-            progress.moved()
         first = looked_at[build.movies[0]]
         if build.full or not are_alike(list(looked_at.values())):
             looked_at = await self._coded_alike(build, looked_at, first, progress, scratch)
@@ -165,7 +164,7 @@ class Builder(DispatchChores):
             for other in outputs.iterdir():
                 if other != path:
                     other.unlink()
-            made[preview_file_id] = await look_at_part(self._tools, path, scratch, self._limits)
+            made[preview_file_id] = await look_at_part(self._tools, path, scratch, self._limits, alive=progress.moved)
         if not are_alike(list(made.values())):
             raise AttemptFailedError(FailureCode.INTERNAL, "the movies were coded alike, and are not")
         return made

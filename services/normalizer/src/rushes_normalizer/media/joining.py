@@ -58,13 +58,18 @@ def are_alike(parts: Sequence[Part]) -> bool:
     return all(part.constant and (part.coding, part.rate) == (parts[0].coding, parts[0].rate) for part in parts)
 
 
-async def look_at_part(tools: Tools, path: Path, scratch: Path, limits: Limits) -> Part:
+async def look_at_part(
+    tools: Tools, path: Path, scratch: Path, limits: Limits, *, alive: Callable[[], None] = lambda: None
+) -> Part:
     """What matters of a movie for joining it.
+
+    Args:
+        alive: called while frames are found.
 
     Raises:
         MediaError: it cannot be read.
     """
-    facts = await probe(tools, path, scratch, limits)
+    facts = await probe(tools, path, scratch, limits, on_frame=alive)
     lines: list[str] = []
     argv = [str(tools.ffprobe), "-loglevel", "level+error", "-show_data_hash", "SHA256", "-show_entries", _ENTRIES]
     try:
