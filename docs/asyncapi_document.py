@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
+from rushes_kitsu.topics import TOPICS as KITSU_TOPICS
 from rushes_normalizer.topics import TOPICS as NORMALIZER_TOPICS
 from rushes_normalizer.transitions import EVENT_SOURCE, VERSION_HEADER
 from rushes_runtime.envelopes import REASONS
@@ -20,7 +21,7 @@ from rushes_syncer.topics import TOPICS as SYNCER_TOPICS
 Json = dict[str, Any]
 
 _EVENTS_PAGE: Final = Path(__file__).parent / "events.md"
-_ALL_TOPICS: Final = {**NORMALIZER_TOPICS, **SYNCER_TOPICS}
+_ALL_TOPICS: Final = {**NORMALIZER_TOPICS, **SYNCER_TOPICS, **KITSU_TOPICS}
 _KAFKA_BINDING: Final = "0.5.0"
 # What Rushes itself says on the bus, and as whom.
 _OURS: Final = {STATUS_CHANGED_TOPIC: EVENT_SOURCE, FILES_SYNCED_TOPIC: SYNCER_SOURCE}
@@ -32,6 +33,7 @@ _TITLES: Final = {
     "normalizer.dead-letters": "Records that the normalizer could not take in.",
     FILES_SYNCED_TOPIC: "One record for each preview whose files a site holds now, for whoever waits for a copy.",
     "syncer.dead-letters": "Records that the syncer could not take in.",
+    "kitsu.dead-letters": "Records that the bridge to Kitsu could not take in.",
 }
 _ABOUT: Final = (
     "The preview pipeline of an animation or VFX studio. CloudEvents 1.0 on Kafka: Rushes writes binary mode and reads "

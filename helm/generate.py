@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import yaml
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
+from rushes_kitsu.settings import KitsuSettings
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.settings import RuntimeSettings, describe_settings
 from rushes_syncer.settings import SyncerSettings
@@ -48,10 +49,19 @@ _SET_BY_CHART: Final = frozenset(
         "SCRATCH",
         "SLOTS",
         "MAX_SOURCE_BYTES",
+        "NOMAD_HOST",
+        "NOMAD_PORT",
+        "NOMAD_TOKEN",
+        "NOMAD_TLS_CERTFILE",
+        "NOMAD_TLS_KEYFILE",
+        "NOMAD_TLS_CLIENT_CAFILE",
+        "ZOU_URL",
+        "ZOU_TOKEN",
+        "ZOU_DATABASE_URL",
     }
 )
 # Settings that the templates compare with other values.
-_COMPARED: Final = ("DRAIN_BUDGET", "LEASE", "HEARTBEAT", "JANITOR_INTERVAL")
+_COMPARED: Final = ("DRAIN_BUDGET", "LEASE", "HEARTBEAT", "JANITOR_INTERVAL", "NOMAD_LINGER")
 
 _QUANTITY: Final = r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?"
 _AMOUNTS: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
@@ -189,6 +199,7 @@ _SETTINGS: Final[Mapping[str, Schema]] = {
     "runtime": _settings(RuntimeSettings),
     "normalizer": _settings(NormalizerSettings, RuntimeSettings),
     "syncer": _settings(SyncerSettings, RuntimeSettings),
+    "kitsu": _settings(KitsuSettings, RuntimeSettings),
 }
 
 
@@ -210,7 +221,7 @@ def values_schema() -> str:
 
 def setting_defaults() -> str:
     """`files/setting-defaults.json`: the defaults that the templates compare other values with."""
-    defaults = {name: field.default for name, field in describe_settings(RuntimeSettings) if name in _COMPARED}
+    defaults = {name: field.default for name, field in describe_settings(KitsuSettings) if name in _COMPARED}
     return json.dumps({name: defaults[name] for name in _COMPARED}, indent=1) + "\n"
 
 

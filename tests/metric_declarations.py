@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import rushes_kitsu.metrics
 import rushes_normalizer.metrics
 import rushes_runtime.metrics
 import rushes_syncer.metrics
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
-MODULES = (rushes_runtime.metrics, rushes_normalizer.metrics, rushes_syncer.metrics)
+MODULES = (rushes_runtime.metrics, rushes_normalizer.metrics, rushes_syncer.metrics, rushes_kitsu.metrics)
 
 
 def declared() -> list[MetricWrapperBase]:
-    """Every metric of both services."""
+    """Every metric of all services."""
     return [metric for module in MODULES for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)]
 
 

@@ -19,6 +19,8 @@ from tests.promtool import needs_prometheus, promtool
 
 CONTROL = 'namespace="studio",component="control",pod="control-1"'
 WORKER = 'namespace="studio",component="worker",pool="general",pod="worker-1"'
+KITSU = 'namespace="studio",component="kitsu",pod="kitsu-1"'
+FOLLOW = 'namespace="studio",component="kitsu-follow",pod="kitsu-follow-1"'
 SYNCER = 'namespace="studio",component="syncer",pod="syncer-1"'
 
 
@@ -134,6 +136,21 @@ STORIES = {
         1580,
         (1500, 1562, 1620),
     ),
+    "KitsuServerGone": Story({f"rushes_kitsu_jobs_open{{{KITSU}}}": "0x9 _x20 0x20"}, 20, (9, 10, 35)),
+    "KitsuServerGone none": Story({f"rushes_slots{{{CONTROL}}}": "0x40"}, None, (9, 35)),
+    "KitsuDispatchesFailed": Story(
+        {f'rushes_kitsu_calls_total{{{KITSU},operation="dispatch",outcome="failed"}}': "0x9 1x40"}, 15, (9, 40)
+    ),
+    "KitsuJobWaits": Story({f"rushes_kitsu_oldest_job_seconds{{{KITSU}}}": "60x9 2800x9 0x20"}, 17, (9, 25)),
+    "ZouUnreachable": Story(
+        {
+            f"rushes_kitsu_zou_answer_timestamp_seconds{{{FOLLOW}}}": "1+60x10 600x20 1920+60x20",
+            f"rushes_kitsu_zou_answer_timestamp_seconds{{{KITSU}}}": "0x60",
+        },
+        25,
+        (15, 45),
+    ),
+    "ZouDisagrees": Story({f"rushes_kitsu_oldest_unsettled_seconds{{{FOLLOW}}}": "60x9 5500x9 0x20"}, 17, (9, 12, 25)),
     "AbsentMetrics": Story({f"rushes_slots{{{CONTROL}}}": "0x9 _x30 0x20"}, 32, (9, 15, 45)),
 }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiohttp
 import pytest
 from rushes_normalizer.kinds import UploadKind
 from rushes_normalizer.publish import store_upload
@@ -18,26 +20,35 @@ from rushes_schemas.events import Priority
 from helm.dashboards.boards import BOARDS
 from helm.dashboards.panels import Query
 from tests.chart.rendering import find, render
+from tests.integration.kitsu.bridge import Bridge, kitsu_database, logged
 from tests.movies import ffmpeg
 from tests.prometheus_server import NAMESPACE, PrometheusServer, Target, prometheus
 from tests.promtool import needs_prometheus
 from tests.world import World, eventually, free_port, put_source, upload
+from tests.zou_stand_in import zou_stand_in
 
 pytestmark = [pytest.mark.any_broker, needs_prometheus]
 # What has nothing to show in a studio where all goes well, by metric, and why.
-EMPTY = {"rushes_store_probes_total": "only stores that are down are probed"}
+EMPTY = {
+    "rushes_store_probes_total": "only stores that are down are probed",
+    "rushes_kitsu_registered_total": "only a Zou with a database tells of what it handled itself",
+}
 MONITORED = {"podMonitor": {"enabled": True}, "alerts": {"enabled": True}}
 
 
 def _processes(world: World) -> list[Target]:
-    """Control, worker and syncer, as the chart runs them."""
-    control, worker, syncer = free_port(), free_port(), free_port()
+    """All components, as the chart runs them."""
+    control, worker, syncer, kitsu, follow = (free_port() for _ in range(5))
     world.process(
         "rushes-normalizer", "run", "--roles", "intake,relay,janitor", log="control", OPERATIONS_PORT=str(control)
     )
     world.process("rushes-normalizer", "run", "--roles", "worker", log="worker", OPERATIONS_PORT=str(worker))
     world.process("rushes-syncer", "run", log="syncer", OPERATIONS_PORT=str(syncer))
+    world.process("rushes-kitsu", "serve", log="kitsu", OPERATIONS_PORT=str(kitsu))
+    world.process("rushes-kitsu", "follow", log="follow", OPERATIONS_PORT=str(follow))
     return [
+        Target(kitsu, "kitsu", "kitsu-1"),
+        Target(follow, "kitsu-follow", "kitsu-follow-1"),
         Target(control, "control", "control-1"),
         Target(worker, "worker", "worker-1", pool="general"),
         Target(syncer, "syncer", "syncer-1"),
@@ -50,7 +61,7 @@ async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-pix_fmt", "yuv420p", movie)
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180", "-frames:v", "1", picture)
     junk.write_bytes(b"no movie" * 100)
-    await eventually(lambda: seen.query("count(up == 1) == 3"))  # else nothing is seen to become more
+    await eventually(lambda: seen.query("count(up == 1) == 5"))  # else nothing is seen to become more
     events = [upload() for _ in range(4)]
     still, broken, absent = upload(extension="png"), upload(), upload()
     async with world.store() as store:
@@ -61,10 +72,33 @@ async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
     await world.send(*events, still, broken, absent)
     async with world.producer() as producer:
         await producer.send_and_wait(world.prefix + "preview-uploaded", value=b"no event")
-    await _ended(seen, ready=5, broken=1, missing=1)
+    await _dispatched(world, movie)
+    await _ended(seen, ready=6, broken=1, missing=1)
     again = [_renormalize(event.preview_file_id) for event in (*events, absent)]
     await world.send(*again)
-    await _ended(seen, ready=9, broken=1, missing=2)
+    await _ended(seen, ready=10, broken=1, missing=2)
+
+
+async def _dispatched(world: World, movie: Path) -> None:
+    """A movie comes from Zou, is polled until it is made, and Zou agrees."""
+    async with aiohttp.ClientSession() as client:
+        bridge = Bridge(world, client, f"http://127.0.0.1:{world.environment['NOMAD_PORT']}")
+        await eventually(lambda: logged(world, "nomad_served"))
+        preview = uuid4()
+        async with world.store() as store:
+            await put_source(store, preview, movie)
+        job = await bridge.dispatched(preview)
+        await eventually(lambda: bridge.state(job), lambda state: state == "Complete")
+
+
+@asynccontextmanager
+async def _with_kitsu(world: World) -> AsyncIterator[World]:
+    """A world that is prepared for all services, with a Zou to follow."""
+    await world.prepare()
+    async with kitsu_database(world), zou_stand_in() as zou:
+        yield world.with_settings(
+            NOMAD_PORT=str(free_port()), NOMAD_LINGER="0", ZOU_URL=zou.address, ZOU_TOKEN="t", FOLLOW_INTERVAL="0.5"
+        )
 
 
 def _renormalize(preview_file_id: UUID) -> RenormalizeRequested:
@@ -97,12 +131,12 @@ def _panels() -> list[tuple[str, str, Query]]:
 
 async def test_every_panel_shows_something_and_every_rule_is_evaluated(world: World, tmp_path: Path) -> None:
     rules = find(render(MONITORED), "PrometheusRule")["spec"]
-    await world.prepare()
-    async with prometheus(tmp_path / "prometheus", rules) as seen:
+    async with _with_kitsu(world) as studio, prometheus(tmp_path / "prometheus", rules) as seen:
         try:
-            seen.scrape(*_processes(world))
-            await _load(world, tmp_path, seen)
+            seen.scrape(*_processes(studio))
+            await _load(studio, tmp_path, seen)
             await eventually(lambda: seen.query("sum(rushes_sync_objects_total{outcome='copied'}) > 0"))
+            await eventually(lambda: seen.query("sum(rushes_kitsu_reconciled_total{outcome='agrees'}) > 0"))
             await asyncio.sleep(2)  # two more scrapes and evaluations, for rates of what happened last
 
             silent = []
@@ -119,18 +153,17 @@ async def test_every_panel_shows_something_and_every_rule_is_evaluated(world: Wo
             assert [each for each in sorted(chosen) if _is_empty(await seen.query(each))] == []
             assert not [name for name, rule in health.items() if rule["state"] == "firing" and name != "DeadLetters"]
         finally:
-            world.stop_processes()
+            studio.stop_processes()
 
 
 async def test_no_label_of_a_service_at_work_holds_an_id(world: World, tmp_path: Path) -> None:
-    await world.prepare()
-    async with prometheus(tmp_path / "prometheus", {"groups": []}) as seen:
+    async with _with_kitsu(world) as studio, prometheus(tmp_path / "prometheus", {"groups": []}) as seen:
         try:
-            seen.scrape(*_processes(world))
-            await _load(world, tmp_path, seen)
+            seen.scrape(*_processes(studio))
+            await _load(studio, tmp_path, seen)
             series = await seen.query('{__name__=~"rushes_.+"}')
         finally:
-            world.stop_processes()
+            studio.stop_processes()
     values = {value for each in series for name, value in each["metric"].items() if name != "__name__"}
     assert len(series) > 100
     assert [value for value in values if re.search(r"[0-9a-f]{8}-[0-9a-f]{4}|[0-9a-f]{16}", value)] == []

@@ -22,6 +22,11 @@ def site(**own: Any) -> Values:
     return {"syncer": {"enabled": True, "sites": {"lyon": own}}}
 
 
+def kitsu(**own: Any) -> Values:
+    """Values of the bridge to Kitsu."""
+    return {"kitsu": {"enabled": True, **own}}
+
+
 KEDA = {"enabled": True, "existingSecret": {"name": "reader"}}
 CONTRADICTIONS: dict[str, tuple[Values, str]] = {
     "grace of a pool": (
@@ -64,6 +69,25 @@ CONTRADICTIONS: dict[str, tuple[Values, str]] = {
     "the same of the control roles": (
         {"normalizer": {"control": {"disruptionBudget": {"maxUnavailable": 0}}}},
         "normalizer.control.disruptionBudget.maxUnavailable is 0",
+    ),
+    "nobody who answers zou": (kitsu(serve={"replicas": 0}), "kitsu.serve.replicas is 0"),
+    "pods that are killed while they answer": (
+        kitsu(settings={"NOMAD_LINGER": 60}),
+        "terminationGracePeriodSeconds is 60, but calls are answered for 60 seconds",
+    ),
+    "a zou without a token": (kitsu(zou={"url": "https://kitsu/api"}), "kitsu.zou.tokenSecret.name names no Secret"),
+    "blocked zou": (
+        kitsu(zou={"url": "http://kitsu/api", "tokenSecret": {"name": "zou"}}),
+        "kitsu.zou.url uses port 80, which networkPolicy.zou.ports",
+    ),
+    "nobody who builds playlists": (
+        kitsu(builder={"replicas": 0}, settings={"TILE_JOB": ""}),
+        "kitsu.builder.replicas is 0, but kitsu.settings.PLAYLIST_JOB is served",
+    ),
+    "small scratch of playlists": (kitsu(builder={"scratch": {"size": "1Gi"}}), "kitsu.builder.scratch.size is 1Gi"),
+    "authorities without a certificate": (
+        kitsu(nomad={"clientCa": {"secret": "ca"}}),
+        "kitsu.nomad.certificateSecret names no certificate",
     ),
     "sasl without credentials": ({"kafka": {"securityProtocol": "SASL_SSL"}}, "names no Secret with user and password"),
     "tls without tls": ({"tls": {"kafka": {"caSecret": "ca"}}}, "kafka.securityProtocol is PLAINTEXT, which uses no"),

@@ -106,7 +106,12 @@ def test_selectors_choose_the_pods_that_they_are_for(values: str) -> None:
                 assert f"Deployment/{each['spec']['scaleTargetRef']['name']}" in {pod.owner for pod in all_pods}
                 assert "replicas" not in find(objects, "Deployment", each["spec"]["scaleTargetRef"]["name"])["spec"]
             case "NetworkPolicy":
-                assert chosen(each["spec"]["podSelector"]) == {pod.owner for pod in all_pods}
+                everybody = {pod.owner for pod in all_pods}
+                assert chosen(each["spec"]["podSelector"]) == (
+                    everybody if name in {"rushes", "previews"} else {f"Deployment/{name}"}
+                )
+            case "Service":
+                assert chosen({"matchLabels": each["spec"]["selector"]}) == {f"Deployment/{name}"}
 
 
 @every_values
@@ -140,7 +145,7 @@ def test_every_deployment_waits_for_the_migration_with_its_own_image(values: str
 @every_values
 def test_no_pod_is_killed_before_its_jobs_may_end(values: str) -> None:
     for pod in pods(rendered("4.3", values)):
-        if "worker" in pod.owner or "syncer" in pod.owner:
+        if any(word in pod.owner for word in ("worker", "syncer", "kitsu-build")):
             assert pod.spec["terminationGracePeriodSeconds"] > 600, pod.owner
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rushes_kitsu.cli
 import rushes_normalizer.cli
 import rushes_syncer.cli
 import typer.main
 from pydantic_settings import BaseSettings
+from rushes_kitsu.settings import KitsuSettings
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH
 from rushes_runtime.settings import describe_settings, load_settings
@@ -20,9 +22,17 @@ from sqlalchemy import text
 from tests.chart.rendering import VALUES, Object, find, pods, rendered
 from tests.world import World
 
-MODELS: dict[str, type[BaseSettings]] = {"rushes-normalizer": NormalizerSettings, "rushes-syncer": SyncerSettings}
-COMMANDS = {"rushes-normalizer": rushes_normalizer.cli.app, "rushes-syncer": rushes_syncer.cli.app}
-SECRETS = {"DATABASE_URL": "postgresql+asyncpg://user:password@host/database"}
+MODELS: dict[str, type[BaseSettings]] = {
+    "rushes-normalizer": NormalizerSettings,
+    "rushes-syncer": SyncerSettings,
+    "rushes-kitsu": KitsuSettings,
+}
+COMMANDS = {
+    "rushes-normalizer": rushes_normalizer.cli.app,
+    "rushes-syncer": rushes_syncer.cli.app,
+    "rushes-kitsu": rushes_kitsu.cli.app,
+}
+SECRETS = dict.fromkeys(("DATABASE_URL", "ZOU_DATABASE_URL"), "postgresql+asyncpg://user:password@host/database")
 MOUNTS = "/etc/rushes/"
 every_values = pytest.mark.parametrize("values", VALUES)
 
@@ -78,7 +88,10 @@ def test_every_variable_is_one_that_something_reads(values: str) -> None:
     objects = rendered("4.3", values)
     for pod in pods(objects):
         for container in pod.containers:
-            known = {name for name, _ in describe_settings(MODELS[container["command"][0]])}
+            models = [MODELS[container["command"][0]]]
+            if pod.owner.endswith("-kitsu-build"):
+                models.append(NormalizerSettings)
+            known = {name for model in models for name, _ in describe_settings(model)}
             for name in environment(objects, container):
                 prefix, _, rest = name.partition("__")
                 generic = f"SITES__NAME__{rest.partition('__')[2]}" if prefix == "SITES" else name
@@ -109,6 +122,7 @@ def test_topics_of_strimzi_are_those_of_the_migration() -> None:
         "show.normalizer.dead-letters": KEPT_A_MONTH,
         "show.files-synced": KEPT_A_MONTH,
         "show.syncer.dead-letters": KEPT_A_MONTH,
+        "show.kitsu.dead-letters": KEPT_A_MONTH,
     }
     job = find(rendered("4.3", "strimzi"), "Job")
     assert "--topics" not in str(job)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+from rushes_kitsu.topics import TOPICS as KITSU_TOPICS
 from rushes_normalizer.topics import TOPICS as NORMALIZER_TOPICS
 from rushes_schemas import CONTRACTS, Contract
 from rushes_syncer.topics import TOPICS as SYNCER_TOPICS
@@ -61,7 +62,7 @@ def test_the_official_parser_sees(spoil: Callable[[dict[str, Any]], object]) -> 
 
 def test_every_topic_has_a_channel_that_says_how_it_is_kept() -> None:
     channels = {each["address"]: each["bindings"]["kafka"] for each in DOCUMENT["channels"].values()}
-    assert set(channels) == {*NORMALIZER_TOPICS, *SYNCER_TOPICS}
+    assert set(channels) == {*NORMALIZER_TOPICS, *SYNCER_TOPICS, *KITSU_TOPICS}
     assert channels["status-changed"]["topicConfiguration"]["cleanup.policy"] == ["compact"]
     assert all(address == binding["topic"] for address, binding in channels.items())
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
+from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -293,6 +294,59 @@ async def silent_control(drill: Drill) -> AsyncIterator[None]:
             os.kill(leash.pid, signal.SIGCONT)
 
 
+@asynccontextmanager
+async def nobody_answers_zou(drill: Drill) -> AsyncIterator[None]:
+    """No process of the bridge."""
+    await drill.stop("kitsu")
+    try:
+        yield
+    finally:
+        drill.start("kitsu")
+        await drill.answers_zou()
+
+
+@asynccontextmanager
+async def refused_dispatch(drill: Drill) -> AsyncIterator[None]:
+    """A dispatch for another store."""
+    assert await drill.dispatch(uuid4(), prefix="other-") == 400
+    yield
+
+
+@asynccontextmanager
+async def dispatch_that_waits(drill: Drill) -> AsyncIterator[None]:
+    """A dispatched movie whose source hangs in the store."""
+    drill.store_cable.hold()
+    preview_file_id = uuid4()
+    assert await drill.dispatch(preview_file_id) == 200
+    try:
+        yield
+    finally:
+        await put_source(drill.store, preview_file_id, drill.movie)
+        drill.store_cable.release()
+        await drill.ended([preview_file_id])
+
+
+@asynccontextmanager
+async def no_zou(drill: Drill) -> AsyncIterator[None]:
+    """A Zou that answers nothing good."""
+    drill.zou.up = False
+    try:
+        yield
+    finally:
+        drill.zou.up = True
+
+
+@asynccontextmanager
+async def zou_in_processing(drill: Drill) -> AsyncIterator[None]:
+    """A Zou that is still at work on a movie that was made, whoever asked for it."""
+    drill.zou.status = "processing"
+    await drill.ended(await drill.upload())
+    try:
+        yield
+    finally:
+        drill.zou.status = "ready"
+
+
 # They need several members in a consumer group.
 NEED_KAFKA: Final = {"RebalanceStorm", "CommitFailures"}
 CONDITIONS: Final[dict[str, Condition]] = {
@@ -316,6 +370,11 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "SandboxIncomplete": no_sandbox,
     "SyncDrift": drift,
     "SyncStale": no_full_pass,
+    "KitsuServerGone": nobody_answers_zou,
+    "KitsuDispatchesFailed": refused_dispatch,
+    "KitsuJobWaits": dispatch_that_waits,
+    "ZouUnreachable": no_zou,
+    "ZouDisagrees": zou_in_processing,
 }
 
 

@@ -41,6 +41,11 @@ def drill_rules(*, scratch_free: int) -> dict[str, Any]:
         "SandboxIncomplete": {},
         "SyncDrift": {},
         "SyncStale": {"threshold": 3600},
+        "KitsuServerGone": {"window": "20s"},
+        "KitsuDispatchesFailed": {"window": "20s"},
+        "KitsuJobWaits": {"threshold": 15},
+        "ZouUnreachable": {"threshold": 4},
+        "ZouDisagrees": {"threshold": 4},
         "AbsentMetrics": {"for": "3s"},
     }
     rules = {name: {"for": "1s", **values} if name != "DrainExceeded" else values for name, values in short.items()}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import aiohttp
 from rushes_embedded.kafka_jars import find_apache_kafka
 from rushes_embedded.leash import Leash
 from rushes_embedded.stack import Stack
@@ -24,9 +25,12 @@ from yarl import URL
 
 from tests.cable import Cable, cable_to
 from tests.drill.rules import DRAIN_BUDGET, drill_rules
+from tests.integration.kitsu.bridge import kitsu_database
 from tests.movies import ffmpeg
 from tests.prometheus_server import PrometheusServer, Target, prometheus
+from tests.unit.kitsu.zou_payloads import dispatch_body, movie_payload
 from tests.world import World, eventually, free_port, put_source, upload
+from tests.zou_stand_in import ZouStandIn, zou_stand_in
 
 SCRATCH_ROOM: Final = 1 << 30
 # Why there is no Apache Kafka here, if there is none; the embedded broker can do all but several members in a group.
@@ -46,6 +50,9 @@ class Drill:
     store_cable: Cable
     prometheus: PrometheusServer
     movie: Path
+    kitsu: Database
+    zou: ZouStandIn
+    nomad_port: int
     processes: dict[str, tuple[Leash, Target]] = field(default_factory=dict)
     _leashes: list[Leash] = field(default_factory=list)
 
@@ -58,14 +65,16 @@ class Drill:
         """Start a process of a component, in place of the one before, which must have ended or be about to."""
         name = f"{component}-{len(self._leashes) + 1}"
         port = free_port()
-        service, roles = {
-            "control": ("rushes-normalizer", "intake,relay,janitor"),
-            "worker": ("rushes-normalizer", "worker"),
-            "syncer": ("rushes-syncer", "intake,worker,relay,janitor"),
+        service, *arguments = {
+            "control": ("rushes-normalizer", "run", "--roles", "intake,relay,janitor"),
+            "worker": ("rushes-normalizer", "run", "--roles", "worker"),
+            "syncer": ("rushes-syncer", "run", "--roles", "intake,worker,relay,janitor"),
+            "kitsu": ("rushes-kitsu", "serve"),
+            "kitsu-follow": ("rushes-kitsu", "follow"),
         }[component]
         places = {"OPERATIONS_PORT": str(port), "SCRATCH": str(self.scratch / name)}
         leash = Leash(
-            [*under, *command_of(service), "run", "--roles", roles],
+            [*under, *command_of(service), *arguments],
             log=self.world.folder / f"{name}.log",
             env={**os.environ, **self.environment, **places, **settings},
         )
@@ -102,6 +111,16 @@ class Drill:
 
         await eventually(said)
 
+    async def answers_zou(self) -> None:
+        """Wait until the bridge answers."""
+        _, target = self.processes["kitsu"]
+        log = self.world.folder / f"{target.pod}.log"
+
+        async def said() -> bool:
+            return '"event": "nomad_served"' in log.read_text()
+
+        await eventually(said)
+
     async def upload(self, count: int = 1, *, source: bool = True) -> list[UUID]:
         """Uploads of a short movie, whose sources stand in the store or do not."""
         events = [upload() for _ in range(count)]
@@ -110,6 +129,16 @@ class Drill:
                 await put_source(self.store, event.preview_file_id, self.movie)
         await self.world.send(*events)
         return [event.preview_file_id for event in events]
+
+    async def dispatch(self, preview_file_id: UUID, *, prefix: str | None = None) -> int:
+        """Dispatch a movie as Zou does; the status of the answer."""
+        ours = self.environment["STORE__BUCKET_PREFIX"] if prefix is None else prefix
+        store = {"FS_S3_ENDPOINT": self.environment["STORE__ENDPOINT_URL"], "FS_BUCKET_PREFIX": ours}
+        body = dispatch_body(movie_payload(preview_file_id, **store))
+        async with aiohttp.ClientSession() as client:
+            address = f"http://127.0.0.1:{self.nomad_port}/v1/job/rushes-normalize/dispatch"
+            async with client.post(address, data=body) as answer:
+                return answer.status
 
     async def ended(self, ids: Sequence[UUID]) -> None:
         """Wait until these previews are no longer in processing."""
@@ -127,13 +156,21 @@ async def drill_in(folder: Path) -> AsyncIterator[Drill]:
     async with AsyncExitStack() as resources:
         stack = resources.enter_context(Stack(folder / "stack", broker="embedded" if NO_KAFKA else "apache-kafka"))
         world = World.make(stack, stack.broker, folder / "world").with_settings(
-            STORE_FAILURES="1", DRAIN_BUDGET=str(DRAIN_BUDGET), SLOTS="1", STALL_TIMEOUT="120"
+            NOMAD_PORT=str(free_port()),
+            NOMAD_LINGER="0",
+            FOLLOW_INTERVAL="0.5",
+            STORE_FAILURES="1",
+            DRAIN_BUDGET=str(DRAIN_BUDGET),
+            SLOTS="1",
+            STALL_TIMEOUT="120",
         )
         world.folder.mkdir(exist_ok=True)
         await world.prepare()
         normalizer = await resources.enter_async_context(world.normalizer_database())
         syncer = await resources.enter_async_context(world.syncer_database())
+        kitsu = await resources.enter_async_context(kitsu_database(world))
         store = await resources.enter_async_context(world.store())
+        zou = await resources.enter_async_context(zou_stand_in())
         database_url = make_url(world.environment["DATABASE_URL"])
         endpoint = URL(world.environment["STORE__ENDPOINT_URL"])
         assert database_url.port
@@ -145,15 +182,20 @@ async def drill_in(folder: Path) -> AsyncIterator[Drill]:
             **world.environment,
             "DATABASE_URL": by_cable.render_as_string(hide_password=False),
             "STORE__ENDPOINT_URL": str(endpoint.with_port(store_cable.port)),
+            "ZOU_URL": zou.address,
+            "ZOU_TOKEN": "drill",
         }
         movie = folder / "movie.mp4"
         ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=1", "-pix_fmt", "yuv420p", movie)
         rules = drill_rules(scratch_free=shutil.disk_usage(folder).free - SCRATCH_ROOM)
         seen = await resources.enter_async_context(prometheus(folder / "prometheus", rules))
-        drill = Drill(world, environment, normalizer, syncer, store, database_cable, store_cable, seen, movie)
+        nomad_port = int(world.environment["NOMAD_PORT"])
+        cables = (database_cable, store_cable)
+        drill = Drill(world, environment, normalizer, syncer, store, *cables, seen, movie, kitsu, zou, nomad_port)
         resources.push_async_callback(drill.stop_all)
-        for component in ("control", "worker", "syncer"):
+        for component in ("control", "worker", "syncer", "kitsu", "kitsu-follow"):
             drill.start(component)
+        await drill.answers_zou()
         await drill.ended(await drill.upload())
         await eventually(lambda: seen.query("sum(rushes_jobs_total{kind='copy',outcome='done'}) > 0"))
         yield drill

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rushes_kitsu.cli
 import rushes_normalizer.cli
 import rushes_syncer.cli
 import typer.main
@@ -22,8 +23,19 @@ MADE = (ROOT / "helm" / "rushes" / "golden" / "default.yaml").read_text(encoding
 ALERTS = set(VALUES["alerts"]["rules"])
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
 SITES = (ROOT / "docs" / "sites.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"(rushes-(?:normalizer|syncer) [a-z][^`\n]*)", RUNBOOK + SITES)))
-APPS = {"rushes-normalizer": rushes_normalizer.cli.app, "rushes-syncer": rushes_syncer.cli.app}
+KITSU = re.sub("<id>", "8a3f9a52-4b6e-4f0e-9d3c-0a4c1d2e3f40", (ROOT / "docs" / "kitsu.md").read_text(encoding="utf-8"))
+COMMANDS = sorted(
+    {
+        each.strip()
+        for each in re.findall(r"(rushes-(?:normalizer|syncer|kitsu) [a-z][^`#\n]*)", RUNBOOK + SITES + KITSU)
+    }
+)
+APPS = {
+    "rushes-normalizer": rushes_normalizer.cli.app,
+    "rushes-syncer": rushes_syncer.cli.app,
+    "rushes-kitsu": rushes_kitsu.cli.app,
+}
+NOT_BY_DEFAULT = {"rushes-syncer-lyon", "rushes-kitsu", "rushes-kitsu-follow", "rushes-kitsu-build"}
 
 
 def test_there_is_a_section_for_each_alert_and_for_nothing_else() -> None:
@@ -36,7 +48,7 @@ def test_a_section_says_what_artists_see_where_to_look_what_to_do_and_whom_to_wa
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_of_the_runbook_or_of_sites_is_taken_by_the_command_line(line: str) -> None:
+def test_a_command_of_the_runbook_of_sites_or_of_kitsu_is_taken_by_the_command_line(line: str) -> None:
     service, *arguments = line.split()
     command: Any = typer.main.get_command(APPS[service])
     while hasattr(command, "commands"):
@@ -61,7 +73,7 @@ def test_the_panels_that_the_runbook_names_exist() -> None:
 
 
 def test_the_pods_that_the_runbook_names_are_those_of_the_chart() -> None:
-    for deployment in set(re.findall(r"deploy/(\S+)", RUNBOOK)) - {"rushes-syncer-lyon"}:
+    for deployment in set(re.findall(r"deploy/(\S+)", RUNBOOK)) - NOT_BY_DEFAULT:
         assert f"name: {deployment}\n" in MADE
     for component in set(re.findall(r"component=(\w+)", RUNBOOK)):
         assert f"app.kubernetes.io/component: {component}\n" in MADE

@@ -15,6 +15,7 @@ import pytest_asyncio
 from rushes_embedded.broker import Topic
 from rushes_embedded.kafka_jars import find_apache_kafka
 from rushes_embedded.leash import StartError
+from rushes_embedded.postgres import Postgres
 from rushes_embedded.stack import Stack
 
 from tests.integration.kitsu.bridge import kitsu_database, logged
@@ -31,6 +32,7 @@ class Studio:
 
     world: World
     zou: Zou
+    stack: Stack
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +48,16 @@ def studio() -> Iterator[Studio]:
             stack.broker.ensure_topics([Topic(f"{world.prefix}kitsu.dead-letters")])
             port = free_port()
             world = world.with_settings(NOMAD_PORT=str(port), NOMAD_LINGER="0")
-            database = stack.postgres.create_database(f"{world.environment['INSTANCE']}_zou".replace("-", "_"))
+            # A server of Zou's own: that of Rushes is restarted while Zou works.
+            postgres = Postgres(folder / "zou-postgres", log=folder / "zou-postgres.log")
             try:
-                with Zou(world, database, f"http://127.0.0.1:{port}") as zou:
+                postgres.start()
+                with Zou(world, postgres.create_database("zoudb"), f"http://127.0.0.1:{port}") as zou:
                     asyncio.run(_start_rushes(world))
-                    yield Studio(world, zou)
+                    yield Studio(world, zou, stack)
             finally:
                 world.stop_processes()
+                postgres.discard()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -63,6 +68,7 @@ async def _start_rushes(world: World) -> None:
         pass
     world.process("rushes-normalizer", "run", log="normalizer")
     world.process("rushes-kitsu", "serve", log="kitsu")
+    world.process("rushes-kitsu", "build", log="build")
     await eventually(lambda: logged(world, "nomad_served"))
 
 

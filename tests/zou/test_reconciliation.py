@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from PIL import Image
 from rushes_embedded.leash import Leash
+from rushes_runtime.store import Unconditional
+from rushes_schemas.outputs import MOVIES
 
-from tests.integration.kitsu.bridge import logged
+from tests.integration.kitsu.bridge import kitsu_database, logged
 from tests.movies import movie
-from tests.world import World, eventually
+from tests.world import World, eventually, source_key
 from tests.zou.conftest import FPS, HEIGHT, WIDTH, Studio
 from tests.zou.zou_client import Client, logged_in
 
@@ -63,7 +66,7 @@ async def test_a_preview_that_zou_calls_broken_though_it_was_made_is_set_right_a
 
 
 async def test_a_movie_that_outlasts_zous_time_out_ends_ready(studio: Studio, tmp_path: Path) -> None:
-    (normalizer, _) = studio.world.processes
+    normalizer, *_ = studio.world.processes
     with studio.zou.web_host_with(JOB_QUEUE_TIMEOUT="5") as address:
         async with logged_in(address) as artist:
             await artist.make_task(resolution=f"{WIDTH}x{HEIGHT}", fps=FPS)
@@ -75,3 +78,40 @@ async def test_a_movie_that_outlasts_zous_time_out_ends_ready(studio: Studio, tm
                 os.kill(normalizer.pid, signal.SIGCONT)
             with following(studio, ZOU_TOKEN=artist.token):
                 await eventually(lambda: row(artist, preview), lambda found: found == ("ready", WIDTH, HEIGHT))
+
+
+async def test_what_zou_did_not_ask_for_is_written_back(studio: Studio, artist: Client, tmp_path: Path) -> None:
+    world = studio.world
+    preview = await artist.upload(movie(tmp_path / "upload.mp4", frames=5))
+    await eventually(lambda: artist.status(preview), lambda status: status == "ready")
+    renormalize = ("renormalize", "--preview-file-id", str(preview), "--wait")
+    await artist.call("PUT", f"/data/preview-files/{preview}", json={"width": 0, "height": 0, "file_size": 1})
+    with following(studio, ZOU_TOKEN=artist.token):
+        assert (await world.command("rushes-normalizer", *renormalize))[0] == 0
+        await eventually(lambda: row(artist, preview), lambda found: found == ("ready", WIDTH, HEIGHT))
+        made = {stored.kind: stored.bytes for stored in (await world.statuses(preview))[-1].files}
+        assert (await artist.preview(preview))["file_size"] == made["high_definition"]
+        async with world.store() as store:
+            await store.delete(MOVIES, source_key(preview), condition=Unconditional())
+        await world.command("rushes-normalizer", *renormalize)
+        assert (await world.statuses(preview))[-1].internal_status == "missing"
+        await eventually(lambda: artist.status(preview), lambda status: status == "broken")
+
+
+async def test_a_picture_that_zou_made_and_its_deletion_become_known_to_rushes(
+    studio: Studio, artist: Client, tmp_path: Path
+) -> None:
+    async def last(preview: UUID) -> tuple[str, bool] | None:
+        statuses = await studio.world.statuses(preview)
+        return (statuses[-1].internal_status, statuses[-1].deleted) if statuses else None
+
+    Image.new("RGB", (640, 360), "teal").save(tmp_path / "picture.png")
+    with following(studio, ZOU_TOKEN=artist.token, ZOU_DATABASE_URL=studio.zou.database_url):
+        async with kitsu_database(studio.world) as database:  # it tells of what comes after its first look
+            await eventually(lambda: database.fetch("SELECT 1 FROM zou_events_read"))
+        preview = await artist.upload(tmp_path / "picture.png")
+        await eventually(lambda: last(preview), lambda found: found == ("ready", False))
+        assert await artist.status(preview) == "ready"
+        async with artist.session.delete(f"/data/preview-files/{preview}", params={"force": "true"}) as answer:
+            assert answer.status == 204
+        await eventually(lambda: last(preview), lambda found: found is not None and found[1])

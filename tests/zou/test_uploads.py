@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from pathlib import Path
@@ -96,11 +95,3 @@ async def test_an_import_reads_the_database_of_the_real_zou(studio: Studio, arti
     # Zou keeps no sources by default, but a remote worker needs one, and Zou leaves it.
     grown = {name: after[name] - before[name] for name in ("previews", "source", "outputs", "nothing")}
     assert grown == {"previews": 1, "source": 1, "outputs": 0, "nothing": 0}
-
-
-async def test_uploads_by_way_of_several_workers_all_end_ready(studio: Studio, artist: Client, tmp_path: Path) -> None:
-    upload = movie(tmp_path / "upload.mp4", frames=10)
-    with studio.zou.workers_with(more=3):
-        previews = await asyncio.gather(*(artist.upload(upload) for _ in range(8)))
-        ends = await asyncio.gather(*(ended(artist, preview) for preview in previews))
-    assert ends == ["ready"] * 8

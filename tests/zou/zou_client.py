@@ -64,9 +64,27 @@ class Client:
         preview = await self.call("POST", f"{path}/comments/{comment['id']}/add-preview", json={})
         with movie.open("rb") as file:
             form = aiohttp.FormData()
-            form.add_field("file", file, filename=movie.name, content_type="video/mp4")
+            kind = "image/png" if movie.suffix == ".png" else "video/mp4"
+            form.add_field("file", file, filename=movie.name, content_type=kind)
             await self.call("POST", f"/pictures/preview-files/{preview['id']}", data=form)
         return UUID(preview["id"])
+
+    async def playlist(self, *previews: UUID) -> str:
+        """A playlist of these previews; its id."""
+        shots = [{"entity_id": self.task["entity_id"], "preview_file_id": str(each)} for each in previews]
+        playlist = {"name": f"Review {uuid4()}", "project_id": self.task["project_id"], "for_entity": "shot"}
+        made = await self.call("POST", "/data/playlists", json={**playlist, "shots": shots})
+        return str(made["id"])
+
+    async def build(self, playlist: str, *, full: bool = False) -> str:
+        """Have a playlist built; the id of the build."""
+        path = f"/data/playlists/{playlist}/build/mp4"
+        job = await self.call("GET", path, params={"full": str(full).lower()})
+        return str(job["id"])
+
+    async def build_status(self, playlist: str, build: str) -> str:
+        """What has become of a build."""
+        return str((await self.call("GET", f"/data/playlists/{playlist}/jobs/{build}"))["status"])
 
     async def preview(self, preview_file_id: UUID) -> dict[str, Any]:
         """A preview as the API gives it."""

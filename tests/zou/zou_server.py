@@ -94,12 +94,12 @@ class Zou:
             leash.stop()
 
     @contextmanager
-    def workers_with(self, *, more: int = 0, **settings: str) -> Iterator[None]:
+    def workers_with(self, *, more: int = 0, **settings: str) -> Iterator[list[Leash]]:
         """RQ workers with other settings, and more of them, instead of the one, for as long as the block runs."""
         self.worker.stop()
         others = [self._start_worker(self.folder / f"worker-{number}.log", settings) for number in range(1 + more)]
         try:
-            yield
+            yield others
         finally:
             for each in others:
                 each.stop()
@@ -159,6 +159,7 @@ class Zou:
             "ENABLE_JOB_QUEUE": "true",
             "ENABLE_JOB_QUEUE_REMOTE": "true",
             "JOB_QUEUE_NOMAD_NORMALIZE_JOB": "rushes-normalize",
+            "JOB_QUEUE_NOMAD_TILE_JOB": "rushes-tile",
             "JOB_QUEUE_NOMAD_HOST": LOOPBACK,
             "NOMAD_ADDR": nomad,
         }

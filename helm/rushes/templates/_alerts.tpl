@@ -6,7 +6,7 @@ Takes: the root. As YAML by name: expr, for (if the values have none), summary, 
 {{- $rules := .Values.alerts.rules -}}
 {{- $here := printf "namespace=%q" .Release.Namespace -}}
 {{- $control := printf "%s,component=\"control\"" $here -}}
-{{- $jobs := printf "%s,component=~\"worker|syncer\"" $here -}}
+{{- $jobs := printf "%s,component=~\"worker|syncer|kitsu-build\"" $here -}}
 {{- $uploads := printf "%s,component=~\"control|worker\"" $here -}}
 {{- $dead := printf "rushes_dead_letters_total{%s}" $here -}}
 {{- $broken := printf "rushes_jobs_total{%s,outcome=\"broken\",code!~\"source_empty|not_a_movie|unsupported_codec|corrupt|limits_exceeded\"}" $uploads -}}
@@ -172,6 +172,45 @@ SyncStale:
     {{ `{{ $labels.site }}` }} has had no full pass for {{ `{{ $value | humanizeDuration }}` }}
   description: >-
     Whatever it lacks stays unseen.
+KitsuServerGone:
+  expr: |-
+    count(last_over_time(rushes_kitsu_jobs_open{ {{- $here -}} ,component="kitsu"}[{{ $rules.KitsuServerGone.window }}]))
+      unless count(rushes_kitsu_jobs_open{ {{- $here -}} ,component="kitsu"})
+  summary: >-
+    None of {{ `{{ $value }}` }} processes that answered Zou gives metrics any more
+  description: >-
+    Zou takes a refused connection for the end of a movie: each one that is in work becomes broken there.
+KitsuDispatchesFailed:
+  expr: |-
+    sum by (outcome) (increase(rushes_kitsu_calls_total{ {{- $here -}} ,operation="dispatch",outcome=~"failed|refused|unknown"}[{{ $rules.KitsuDispatchesFailed.window }}]))
+      > {{ include "rushes.text" $rules.KitsuDispatchesFailed.threshold }}
+  summary: >-
+    {{ `{{ printf "%.0f" $value }}` }} jobs that Zou dispatched were not taken ({{ `{{ $labels.outcome }}` }})
+  description: >-
+    Each movie among them is broken in Zou. refused: the payload or its store is not ours; failed: PostgreSQL did not
+    answer; unknown: a job of another name, and no PASS_ON_TO.
+KitsuJobWaits:
+  expr: |-
+    max(rushes_kitsu_oldest_job_seconds{ {{- $here -}} ,component="kitsu"}) > {{ include "rushes.text" $rules.KitsuJobWaits.threshold }}
+  summary: >-
+    A job of Zou's has run for {{ `{{ $value | humanizeDuration }}` }}
+  description: >-
+    After JOB_QUEUE_TIMEOUT (3600 s, if Zou is told nothing else) Zou calls the preview broken, whatever becomes of it.
+ZouUnreachable:
+  expr: |-
+    time() - max(rushes_kitsu_zou_answer_timestamp_seconds{ {{- $here -}} ,component="kitsu-follow"} > 0)
+      > {{ include "rushes.text" $rules.ZouUnreachable.threshold }}
+  summary: >-
+    Zou's API has given no good answer for {{ `{{ $value | humanizeDuration }}` }}
+  description: >-
+    It is away, or refuses the token. Uploads go on; what is wrong in Zou is not set right.
+ZouDisagrees:
+  expr: |-
+    max(rushes_kitsu_oldest_unsettled_seconds{ {{- $here -}} ,component="kitsu-follow"}) > {{ include "rushes.text" $rules.ZouDisagrees.threshold }}
+  summary: >-
+    For {{ `{{ $value | humanizeDuration }}` }} Zou has not said of a movie what Rushes says
+  description: >-
+    rushes-kitsu follow did not set it right, or cannot.
 AbsentMetrics:
   expr: |-
     absent(rushes_slots{ {{- $control -}} })

@@ -59,6 +59,9 @@
 {{- $said = append $said "syncer.sites names sites, but syncer.enabled is false: nobody would copy to them." -}}
 {{- end -}}
 
+{{- if $v.kitsu.enabled -}}
+{{- $said = concat $said (include "rushes.kitsuContradictions" . | fromJson).sentences -}}
+{{- end -}}
 {{- $said = concat $said (include "rushes.storeContradictions" (dict "root" . "name" "store" "store" $v.store) | fromJson).sentences -}}
 {{- if and (hasPrefix "SASL" $v.kafka.securityProtocol) (not $v.kafka.existingSecret.name) -}}
 {{- $said = append $said (printf "kafka.securityProtocol is %s, but kafka.existingSecret.name names no Secret with user and password." $v.kafka.securityProtocol) -}}
@@ -92,6 +95,47 @@
 {{- $said = append $said (printf "%s.disruptionBudget.maxUnavailable is 0: no node with such a pod could ever be drained." .name) -}}
 {{- end -}}
 {{ dict "sentences" $said | toJson }}
+{{- end -}}
+
+{{/* Takes: the root. */}}
+{{- define "rushes.kitsuContradictions" -}}
+{{- $v := .Values -}}
+{{- $kitsu := $v.kitsu -}}
+{{- $said := list -}}
+{{- if lt (int64 $kitsu.serve.replicas) 1 -}}
+{{- $said = append $said "kitsu.serve.replicas is 0: nobody would answer Zou, and each upload would be broken there." -}}
+{{- end -}}
+{{- $defaults := .Files.Get "files/setting-defaults.json" | fromJson -}}
+{{- $linger := (hasKey $kitsu.settings "NOMAD_LINGER" | ternary $kitsu.settings $defaults).NOMAD_LINGER | float64 -}}
+{{- if le (float64 $kitsu.serve.terminationGracePeriodSeconds) $linger -}}
+{{- $said = append $said (printf "kitsu.serve.terminationGracePeriodSeconds is %v, but calls are answered for %v seconds (kitsu.settings.NOMAD_LINGER) after SIGTERM: the pods would be killed first." $kitsu.serve.terminationGracePeriodSeconds $linger) -}}
+{{- end -}}
+{{- range $name := list "serve" "follow" "builder" -}}
+{{- $args := dict "name" (printf "kitsu.%s" $name) "v" (get $kitsu $name) -}}
+{{- $said = concat $said (include "rushes.drainContradictions" $args | fromJson).sentences -}}
+{{- end -}}
+{{- $drain := include "rushes.effective" (dict "root" . "name" "DRAIN_BUDGET") | float64 -}}
+{{- $args := dict "name" "kitsu.builder" "v" $kitsu.builder "largest" $kitsu.builder.largestPlaylist "largestPath" "kitsu.builder.largestPlaylist" "drain" $drain -}}
+{{- $said = concat $said (include "rushes.jobContradictions" $args | fromJson).sentences -}}
+{{- range $name := list "PLAYLIST_JOB" "TILE_JOB" -}}
+{{- if and (lt (int64 $kitsu.builder.replicas) 1) (not (and (hasKey $kitsu.settings $name) (eq (get $kitsu.settings $name) ""))) -}}
+{{- $said = append $said (printf "kitsu.builder.replicas is 0, but kitsu.settings.%s is served: what Zou dispatches under it would wait for ever. Make it empty, and it is passed on." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $kitsu.nomad.clientCa.secret (not $kitsu.nomad.certificateSecret) -}}
+{{- $said = append $said "kitsu.nomad.clientCa.secret is set, but kitsu.nomad.certificateSecret names no certificate to answer with." -}}
+{{- end -}}
+{{- if $kitsu.zou.url -}}
+{{- if not $kitsu.zou.tokenSecret.name -}}
+{{- $said = append $said "kitsu.zou.url is set, but kitsu.zou.tokenSecret.name names no Secret with a token of Zou's." -}}
+{{- end -}}
+{{- $named := regexFind ":[0-9]+$" (regexFind "^https?://[^/]+" $kitsu.zou.url) | trimPrefix ":" -}}
+{{- $port := $named | default (ternary "443" "80" (hasPrefix "https" $kitsu.zou.url)) | int64 -}}
+{{- if and $v.networkPolicy.enabled (not (include "rushes.hasPort" (dict "ports" $v.networkPolicy.zou.ports "port" $port))) -}}
+{{- $said = append $said (printf "kitsu.zou.url uses port %d, which networkPolicy.zou.ports does not let through." $port) -}}
+{{- end -}}
+{{- end -}}
+{{ dict "sentences" ($said | default list) | toJson }}
 {{- end -}}
 
 {{/* Takes: name, v, largest, largestPath, drain. */}}

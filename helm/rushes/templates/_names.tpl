@@ -43,6 +43,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* The services that run, as a JSON array. */}}
+{{- define "rushes.services" -}}
+{{- $services := list "normalizer" -}}
+{{- range $name := list "syncer" "kitsu" -}}
+{{- if (get $.Values $name).enabled -}}
+{{- $services = append $services $name -}}
+{{- end -}}
+{{- end -}}
+{{ $services | toJson }}
+{{- end -}}
+
 {{/*
 Pools and sites with their defaults filled in, as JSON by name.
 Takes: root.

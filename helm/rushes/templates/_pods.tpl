@@ -34,7 +34,8 @@ imagePullSecrets:
 
 {{/*
 One container of ours, as an item of a list.
-Takes: root, service, name, command (a list), env (items as text), resources, scratch (something if it has one), sites.
+Takes: root, service, name, command (a list), env (items as text), resources, scratch (something if it has one), sites,
+secrets.
 */}}
 {{- define "rushes.container" -}}
 - name: {{ .name }}
@@ -94,7 +95,8 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
 
 {{/*
 Secrets that are mounted under /etc/rushes, by the name of the folder; as JSON. Those of a variable that the studio gives
-itself are not. Takes: root, sites, database (the name of the Secret for the database, if these pods have one alone).
+itself are not. Takes: root, sites, database (the name of the Secret for the database, if these pods have one alone),
+secrets (others, by folder).
 */}}
 {{- define "rushes.mountedSecrets" -}}
 {{- $v := .root.Values -}}
@@ -111,6 +113,7 @@ itself are not. Takes: root, sites, database (the name of the Secret for the dat
 {{- $_ := set $all (printf "site-%s-key" $name) (include "rushes.unlessGiven" (dict "root" $.root "name" (printf "SITES__%s__SECRET_ACCESS_KEY" (upper $name)) "secret" $site.store.existingSecret.name)) -}}
 {{- end -}}
 {{- end -}}
+{{- $all = merge $all (.secrets | default dict) -}}
 {{- $there := dict -}}
 {{- range $name, $secret := $all -}}
 {{- if $secret -}}
@@ -131,7 +134,7 @@ itself are not. Takes: root, sites, database (the name of the Secret for the dat
 {{- end -}}
 {{- end -}}
 
-{{/* Volumes that every pod has, as items of a list. Takes: root, sites, database. */}}
+{{/* Volumes that every pod has, as items of a list. Takes: root, sites, database, secrets. */}}
 {{- define "rushes.volumes" -}}
 - name: tmp
   emptyDir:

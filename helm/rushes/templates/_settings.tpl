@@ -1,6 +1,6 @@
 {{/*
 The environment of a service that is no secret: the data of its ConfigMap.
-Takes: root, service ("normalizer" or "syncer").
+Takes: root, service ("normalizer", "syncer" or "kitsu").
 */}}
 {{- define "rushes.settings" -}}
 {{- $v := .root.Values -}}
@@ -33,6 +33,10 @@ Takes: root, service ("normalizer" or "syncer").
 {{- $data = merge $data $store -}}
 {{- if eq .service "normalizer" -}}
 {{- $_ := set $data "MAX_SOURCE_BYTES" (include "rushes.bytes" $v.normalizer.largestSource) -}}
+{{- end -}}
+{{- if eq .service "kitsu" -}}
+{{- $_ := set $data "NOMAD_HOST" "0.0.0.0" -}}
+{{- $_ := set $data "NOMAD_PORT" $v.kitsu.nomad.port -}}
 {{- end -}}
 {{- range $name, $value := merge (dict) $v.settings (get $v .service).settings -}}
 {{- $_ := set $data $name $value -}}
@@ -113,7 +117,7 @@ Takes: prefix, store, folder (below /etc/rushes).
 {{- include "rushes.storeSecrets" (dict "prefix" "STORE" "store" .Values.store "folder" "store") }}
 {{- end -}}
 
-{{/* A setting of both services as it will be: the one that is given, or else its default. Takes: root, name. */}}
+{{/* A setting of all services as it will be: the one that is given, or else its default. Takes: root, name. */}}
 {{- define "rushes.effective" -}}
 {{- $defaults := .root.Files.Get "files/setting-defaults.json" | fromJson -}}
 {{- $given := get .root.Values.settings .name -}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -40,6 +41,14 @@ class Bridge:
     client: aiohttp.ClientSession
     address: str
 
+    @property
+    def _store(self) -> dict[str, str]:
+        """What Zou says of the world's store."""
+        return {
+            "FS_S3_ENDPOINT": self.world.environment["STORE__ENDPOINT_URL"],
+            "FS_BUCKET_PREFIX": self.world.environment["STORE__BUCKET_PREFIX"],
+        }
+
     async def ask(self, method: str, path: str, **options: Any) -> tuple[int, str]:
         """Status and body of an answer."""
         async with self.client.request(method, self.address + path, **options) as answer:
@@ -47,11 +56,7 @@ class Bridge:
 
     async def dispatch(self, preview_file_id: UUID | None = None, **changed: Any) -> tuple[int, str]:
         """Dispatch a movie whose store is the world's."""
-        store = {
-            "FS_S3_ENDPOINT": self.world.environment["STORE__ENDPOINT_URL"],
-            "FS_BUCKET_PREFIX": self.world.environment["STORE__BUCKET_PREFIX"],
-        }
-        body = dispatch_body(movie_payload(preview_file_id, **{**store, **changed}))
+        body = dispatch_body(movie_payload(preview_file_id, **{**self._store, **changed}))
         return await self.ask("POST", f"/v1/job/{JOB}/dispatch", data=body)
 
     async def dispatched(self, preview_file_id: UUID | None = None, **changed: Any) -> JobId:
@@ -61,6 +66,21 @@ class Bridge:
         job = JobId.parse(json.loads(text)["DispatchedJobID"])
         assert job
         return job
+
+    async def ordered(self, name: str, payload: dict[str, Any]) -> JobId:
+        """The job of a build that was dispatched, for the world's store."""
+        body = dispatch_body({**payload, **self._store})
+        status, text = await self.ask("POST", f"/v1/job/{name}/dispatch", data=body)
+        assert status == 200, text
+        job = JobId.parse(json.loads(text)["DispatchedJobID"])
+        assert job
+        return job
+
+    async def ended(self, job: JobId) -> tuple[str, str]:
+        """The state of a job once it has ended, and what its log says then."""
+        state = await eventually(lambda: self.state(job), lambda state: state != "Running")
+        _, frame = await self.ask("GET", f"/v1/client/fs/logs/{job}?type=stderr")
+        return state, base64.b64decode(json.loads(frame)["Data"]).decode() if frame else ""
 
     async def state(self, job: JobId) -> str:
         """The state of a job, as a poll of Zou reads it."""
@@ -100,7 +120,7 @@ async def bridge_of(world: World, log: str = "kitsu", **settings: str) -> AsyncI
 async def kitsu_database(world: World, url: str | None = None) -> AsyncIterator[Database]:
     """The bridge's database, migrated."""
     settings = KitsuSettings(**nest_variables(world.environment))
-    database = Database(url or world.environment["DATABASE_URL"], SCHEMA)
+    database = Database(url, SCHEMA) if url else Database.of(settings, SCHEMA)
     try:
         await migrate(database, application.MIGRATIONS, settings.instance)
         yield database

@@ -44,10 +44,10 @@ async def test_jobs_of_another_name_go_to_the_nomad_that_is_named_as_they_came(w
     headers = {"X-Nomad-Token": "t"}
     async with other_nomad() as address, bridge_of(world, PASS_ON_TO=address) as bridge:
         for method, path in (
-            ("POST", "/v1/job/zou-playlist/dispatch"),
-            ("GET", "/v1/job/zou-playlist/dispatch-1-2/summary"),
-            ("GET", "/v1/job/zou-playlist/dispatch-1-2/allocations?namespace=n"),
-            ("GET", "/v1/client/fs/logs/8a3f?task=zou-playlist&type=stderr"),
+            ("POST", "/v1/job/studio-archive/dispatch"),
+            ("GET", "/v1/job/studio-archive/dispatch-1-2/summary"),
+            ("GET", "/v1/job/studio-archive/dispatch-1-2/allocations?namespace=n"),
+            ("GET", "/v1/client/fs/logs/8a3f?task=studio-archive&type=stderr"),
             ("GET", "/v1/jobs"),
         ):
             sent = body if method == "POST" else b""
@@ -59,10 +59,10 @@ async def test_jobs_of_another_name_go_to_the_nomad_that_is_named_as_they_came(w
 async def test_jobs_of_another_name_are_refused_where_no_nomad_is_named(world: World) -> None:
     async with bridge_of(world) as bridge:
         for method, path in (
-            ("POST", "/v1/job/zou-playlist/dispatch"),
+            ("POST", "/v1/job/studio-archive/dispatch"),
             ("GET", f"/v1/job/{unknown_job()}/summary"),
             ("GET", f"/v1/job/{unknown_job()}/allocations"),
-            ("GET", "/v1/job/zou-playlist/dispatch-1-2/summary"),
+            ("GET", "/v1/job/studio-archive/dispatch-1-2/summary"),
         ):
             status, said = await bridge.ask(method, path, data=b"")
             assert status == 404
@@ -71,7 +71,7 @@ async def test_jobs_of_another_name_are_refused_where_no_nomad_is_named(world: W
 
 async def test_a_nomad_that_is_away_is_said_to_be(world: World) -> None:
     async with bridge_of(world, PASS_ON_TO="http://127.0.0.1:1") as bridge:
-        status, said = await bridge.ask("POST", "/v1/job/zou-playlist/dispatch", data=b"")
+        status, said = await bridge.ask("POST", "/v1/job/studio-archive/dispatch", data=b"")
         assert (status, "PASS_ON_TO does not answer" in said) == (502, True)
 
 

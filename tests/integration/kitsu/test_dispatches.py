@@ -172,6 +172,9 @@ async def test_answers_go_on_while_a_process_that_is_told_to_stop_lingers(world:
         os.kill(leash.pid, signal.SIGTERM)
         await eventually(lambda: logged(world, '"stopping"'))
         assert await bridge.state(job) == "Running"
+        # The connection is given up with the answer, so that the next poll goes to a process that stays.
+        async with bridge.client.get(f"{bridge.address}/v1/job/{job}/summary") as answer:
+            assert answer.headers.get("Connection") == "close"
         assert await bridge.dispatched()
         assert leash.wait() == 0
     # What was dispatched last was sent, too: the relay ends after the server.

@@ -32,6 +32,9 @@ _TABLES = """
         id uuid PRIMARY KEY, name varchar(250), original_name varchar(250), extension varchar(6), revision integer,
         position integer, file_size bigint, status varchar(255) NOT NULL, validation_status varchar(255),
         width integer, height integer, duration double precision, task_id uuid, person_id uuid,
+        created_at timestamp DEFAULT (now() AT TIME ZONE 'UTC'));
+    CREATE TABLE api_event (
+        id uuid PRIMARY KEY DEFAULT gen_random_uuid(), name varchar(80) NOT NULL, data jsonb,
         created_at timestamp DEFAULT (now() AT TIME ZONE 'UTC'))"""
 
 
@@ -53,6 +56,11 @@ class ZouDatabase:
             *(preview, extension, status, self.task_id),
         )
         return preview
+
+    async def tell(self, name: str, preview: UUID) -> None:
+        """An event of Zou's log."""
+        data = json.dumps({"preview_file_id": str(preview)})
+        await self.connection.execute("INSERT INTO api_event (name, data) VALUES ($1, $2)", name, data)
 
 
 @asynccontextmanager

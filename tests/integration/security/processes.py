@@ -12,12 +12,18 @@ _COMMANDS = {
     "control": ("rushes-normalizer", "run", "--roles", "intake,relay,janitor"),
     "worker": ("rushes-normalizer", "run", "--roles", "worker"),
     "syncer": ("rushes-syncer", "run"),
+    "kitsu": ("rushes-kitsu", "serve"),
+    "kitsu-follow": ("rushes-kitsu", "follow"),
+    "kitsu-builder": ("rushes-kitsu", "build"),
 }
 
 
+_USUAL = ("control", "worker", "syncer")
+
+
 def started(secured: Secured, *names: str, **settings: str) -> Sequence[Leash]:
-    """Some of the processes, by default all, each with a log of its name."""
-    return [secured.as_(name).process(*_COMMANDS[name], log=name, **settings) for name in names or tuple(_COMMANDS)]
+    """Some of the processes, by default all but the bridge, each with a log of its name."""
+    return [secured.as_(name).process(*_COMMANDS[name], log=name, **settings) for name in names or _USUAL]
 
 
 def log_of(secured: Secured, name: str) -> list[str]:

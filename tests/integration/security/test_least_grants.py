@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import aiohttp
 import pytest
 from rushes_runtime.database import Database
 from rushes_runtime.settings import StoreSettings, nest_variables
@@ -15,20 +16,25 @@ from rushes_schemas import PreviewDeleted, object_key
 from rushes_schemas.outputs import BUCKETS, MOVIES, PICTURES, ObjectKind
 from sqlalchemy import make_url
 
+from tests.integration.kitsu.bridge import ZOU_WAITS, Bridge, kitsu_database
+from tests.integration.kitsu.test_import import zou_database
 from tests.integration.normalizer.processes import logged, upload_clip
 from tests.integration.security.processes import log_of, started
 from tests.secured import Secured
-from tests.world import eventually, source_key, upload
+from tests.unit.kitsu.zou_payloads import playlist_payload, tile_payload
+from tests.world import eventually, free_port, source_key, upload
+from tests.zou_stand_in import zou_stand_in
 
 DENIALS = ("permission denied", "AccessDenied", "Authorization", "storage_denied")
 
 
 async def _migrated(secured: Secured) -> None:
-    """Both services migrate by the user for it; then the grants are brought up to date."""
+    """All services migrate by the user for it; then the grants are brought up to date."""
     migration = secured.as_("migration")
     options = ("migrate", "--store", "--topics", "--partitions", "2", "--replicas", "1")
-    for service in ("rushes-normalizer", "rushes-syncer"):
-        code, out, error = await migration.command(service, *options)
+    for service in ("rushes-normalizer", "rushes-syncer", "rushes-kitsu"):
+        own = [option for option in options if service != "rushes-kitsu" or option != "--store"]
+        code, out, error = await migration.command(service, *own)
         assert code == 0, out + error
     secured.grant_in_database()
 
@@ -91,6 +97,46 @@ async def test_the_least_grants_are_enough_for_the_whole_path(secured: Secured, 
     assert not _denials(secured)
 
 
+async def _followed(secured: Secured) -> None:
+    """Zou is set right, and a picture of its own becomes known."""
+    database = Database(secured.world.environment["DATABASE_URL"], "kitsu")
+    try:
+        async with zou_stand_in() as api, zou_database(secured.world, secured.stack) as zou:
+            zous = {"ZOU_URL": api.address, "ZOU_TOKEN": "t", "ZOU_DATABASE_URL": zou.url, "FOLLOW_INTERVAL": "0.2"}
+            started(secured, "kitsu-follow", **zous)
+            await eventually(lambda: database.fetch("SELECT 1 FROM zou_events_read"))
+            await zou.tell("preview-file:add-file", await zou.add(extension="png"))
+            await eventually(lambda: database.fetch("SELECT 1 FROM registered"))
+            await eventually(lambda: database.fetch("SELECT 1 FROM announced WHERE settled_at IS NOT NULL"))
+    finally:
+        await database.close()
+
+
+async def test_the_least_grants_are_enough_for_what_zou_dispatches(secured: Secured, clip: Path) -> None:
+    await _migrated(secured)
+    port = free_port()
+    started(secured, "control", "worker")
+    started(secured, "kitsu", NOMAD_PORT=str(port), NOMAD_LINGER="0")
+    preview = uuid4()
+    async with (
+        aiohttp.ClientSession(timeout=ZOU_WAITS) as client,
+        open_store(StoreSettings(**nest_variables(secured.settings("publisher"))["store"])) as store,
+    ):
+        bridge = Bridge(secured.world, client, f"http://127.0.0.1:{port}")
+        await store.upload(MOVIES, source_key(preview), clip, content_type="video/mp4", condition=Unconditional())
+        await logged(secured.world, "kitsu", "nomad_served")
+        job = await bridge.dispatched(preview)
+        await eventually(lambda: bridge.state(job), lambda state: state != "Running")
+        assert await bridge.state(job) == "Complete"
+        started(secured, "kitsu-builder")
+        playlist = await bridge.ordered("zou-playlist", playlist_payload(uuid4(), [preview, preview]))
+        tile = await bridge.ordered("rushes-tile", tile_payload(preview))
+        assert [(await bridge.ended(each))[0] for each in (playlist, tile)] == ["Complete", "Complete"]
+        await _followed(secured)
+    secured.world.stop_processes()
+    assert not _denials(secured)
+
+
 NOT_THEIR_WORK = [
     ("control", "DELETE FROM normalizer.preview_file"),
     ("control", "UPDATE normalizer.instance SET name = 'other'"),
@@ -107,6 +153,9 @@ NOT_THEIR_WORK = [
     ("worker", "TRUNCATE normalizer.preview_file"),
     ("syncer", "SELECT FROM normalizer.preview_file"),
     ("syncer", "DELETE FROM syncer.site_preview"),
+    ("kitsu", "SELECT FROM normalizer.preview_file"),
+    ("kitsu", "UPDATE kitsu.instance SET name = 'other'"),
+    ("kitsu", "DROP TABLE kitsu.dispatch"),
     ("reader", "UPDATE normalizer.task SET state = 'done'"),
     ("reader", "DELETE FROM normalizer.request"),
     ("scaler", "SELECT FROM normalizer.preview_file"),
@@ -117,7 +166,7 @@ NOT_THEIR_WORK = [
 
 async def test_a_user_of_the_database_is_refused_what_is_not_its_work(secured: Secured) -> None:
     migration = secured.as_("migration")
-    async with migration.normalizer_database(), migration.syncer_database():
+    async with migration.normalizer_database(), migration.syncer_database(), kitsu_database(migration):
         # A new version's tables are open to services at once, whether the grants are brought up to date or not.
         secured.sql_as("control", "SELECT FROM normalizer.task")
         secured.grant_in_database()
@@ -189,6 +238,7 @@ async def test_a_user_of_the_store_is_refused_what_is_not_its_work(secured: Secu
     await put("worker", PICTURES, object_key(ObjectKind.TILE, preview))
     await delete("worker", PICTURES, object_key(ObjectKind.TILE, preview))
     await download("syncer", MOVIES, source_key(preview))
+    await put("kitsu-builder", MOVIES, f"playlists-{preview}")
     for refused in (
         put("publisher", MOVIES, object_key(ObjectKind.HIGH_DEFINITION, preview)),
         download("publisher", MOVIES, source_key(preview)),
@@ -198,6 +248,9 @@ async def test_a_user_of_the_store_is_refused_what_is_not_its_work(secured: Secu
         put("syncer", MOVIES, object_key(ObjectKind.HIGH_DEFINITION, preview)),
         delete("syncer", MOVIES, source_key(preview)),
         put("migration", MOVIES, source_key(preview)),
+        put("kitsu-builder", MOVIES, object_key(ObjectKind.HIGH_DEFINITION, preview)),
+        put("kitsu-builder", MOVIES, source_key(preview)),
+        delete("kitsu-builder", PICTURES, object_key(ObjectKind.TILE, preview)),
     ):
         with pytest.raises(StoreDeniedError):
             await refused

@@ -8,11 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from rushes_kitsu.announced import Announced
 from rushes_kitsu.dispatches import Dispatched, JobState
 from rushes_kitsu.job_ids import JobId
 from rushes_kitsu.nomad_answers import allocations_answer, failure_sentence, log_answer, summary_answer
 from rushes_kitsu.outcomes import upload_end
-from rushes_kitsu.reconciling import Step, step_for
+from rushes_kitsu.reconciling import Step, ZouState, fields_of, step_for
 from rushes_schemas import StatusChanged
 
 from tests.unit.schemas.event_samples import PAYLOADS
@@ -88,18 +89,46 @@ def test_a_reason_of_a_later_version_is_told_as_it_came() -> None:
     assert "gone_fishing: m" in failure_sentence(JOB, Dispatched(JobState.FAILED, "gone_fishing", "m"))
 
 
+NOW = datetime.now(UTC)
+MADE: dict[str, Any] = {"width": 1920, "height": 1080, "duration": 2.0, "file_size": 1234}
+
+
+def said(status: str = "ready", *, minutes: int = 1) -> Announced:
+    """What Rushes said some minutes ago."""
+    facts: dict[str, Any] = MADE if status == "ready" else {}
+    return Announced(
+        JOB.preview_file_id, 3, status, NOW - timedelta(hours=9), NOW - timedelta(minutes=minutes), **facts
+    )
+
+
+def step(zou: ZouState | None, rushes: Announced, *, expose_missing: bool = False) -> Step:
+    return step_for(zou, rushes, now=NOW, patience=timedelta(hours=1), expose_missing=expose_missing)
+
+
 @pytest.mark.parametrize(
-    ("zou_status", "minutes", "step"),
+    ("zou", "rushes", "expected"),
     [
-        ("ready", 1, Step.AGREES),
-        ("broken", 1, Step.CORRECT),
-        ("missing", 1, Step.CORRECT),
-        ("processing", 59, Step.LATER),
-        ("processing", 61, Step.CORRECT),
-        (None, 1, Step.GONE),
+        (ZouState("ready", **MADE), said(), Step.AGREES),
+        (ZouState("ready", **{**MADE, "duration": 2.04}), said(), Step.AGREES),
+        (ZouState("ready", **{**MADE, "file_size": 99}), said(), Step.CORRECT),
+        (ZouState("ready", **{**MADE, "width": 0}), said(), Step.CORRECT),
+        (ZouState("broken", **MADE), said(), Step.CORRECT),
+        (ZouState("ready", **MADE), said("broken"), Step.CORRECT),
+        (ZouState("broken"), said("missing"), Step.AGREES),
+        (ZouState("processing"), said(minutes=59), Step.LATER),
+        (ZouState("processing"), said(minutes=61), Step.CORRECT),
+        # Something happened at Zou since: whoever did it may still be at work.
+        (ZouState("processing", NOW - timedelta(minutes=5)), said(minutes=61), Step.LATER),
+        (None, said(), Step.GONE),
     ],
 )
-def test_zou_is_set_right_unless_it_agrees_or_is_about_to(zou_status: str | None, minutes: int, step: Step) -> None:
-    now = datetime.now(UTC)
-    ended_at = now - timedelta(minutes=minutes)
-    assert step_for(zou_status, ended_at=ended_at, now=now, patience=timedelta(hours=1)) is step
+def test_zou_is_set_right_unless_it_agrees_or_is_about_to(
+    zou: ZouState | None, rushes: Announced, expected: Step
+) -> None:
+    assert step(zou, rushes) is expected
+
+
+def test_zou_hears_of_missing_only_where_it_is_shown() -> None:
+    assert fields_of(said("missing"), expose_missing=False) == {"status": "broken"}
+    assert fields_of(said("missing"), expose_missing=True) == {"status": "missing"}
+    assert step(ZouState("broken"), said("missing"), expose_missing=True) is Step.CORRECT

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -35,6 +37,32 @@ def movie_payload(preview_file_id: UUID | str | None = None, **changed: Any) -> 
         "FS_SWIFT_KEY": SECRET,
         **changed,
     }
+
+
+def playlist_payload(build_id: UUID, previews: Sequence[UUID], *, full: bool = False, **changed: Any) -> dict[str, Any]:
+    """What Zou sends to have a playlist built."""
+    packed = base64.b64encode(zlib.compress(json.dumps([str(each) for each in previews]).encode())).decode()
+    own = {
+        "version": "1",
+        "output_filename": f"cache-playlists-{build_id}.mp4",
+        "output_key": f"playlists-{build_id}",
+        "input": packed,
+        "width": 320,
+        "height": 180,
+        "fps": "25.000",
+        "full": str(full).lower(),
+    }
+    return {**_store_of(movie_payload()), **own, **changed}
+
+
+def tile_payload(preview_file_id: UUID, **changed: Any) -> dict[str, Any]:
+    """What Zou sends to have a missing tile built."""
+    own = {"version": "1", "preview_file_id": str(preview_file_id), "movie_prefixes": []}
+    return {**_store_of(movie_payload()), **own, **changed}
+
+
+def _store_of(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if name.startswith("FS_")}
 
 
 def dispatch_body(payload: Any) -> bytes:

@@ -1,17 +1,21 @@
-"""What the janitor leaves to this service. It has no tasks of its own: its work is the normalizer's."""
+"""What the janitor leaves to this service. Its tasks are builds; uploads are the normalizer's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from uuid import UUID
 
+from rushes_runtime.database import after_commit
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.figures import Figure
 from rushes_runtime.ledger import Task
+from rushes_runtime.metrics import JOBS
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_kitsu import dispatches, metrics
+from rushes_kitsu.builds import parse_subject
+from rushes_kitsu.outcomes import count_end
 
 
 class DispatchChores:
@@ -22,13 +26,14 @@ class DispatchChores:
         self._retention = retention
 
     async def lock(self, connection: AsyncConnection, subject: str) -> None:
-        """There are no tasks."""
+        """A build has no row beside its task."""
 
     async def joined(self, connection: AsyncConnection, task: Task, waiting: UUID) -> None:
-        """There are no tasks."""
+        """Who waits for a build waits for whichever task does it."""
 
     async def failed(self, connection: AsyncConnection, task: Task, failure: AttemptFailedError) -> None:
-        """There are no tasks."""
+        """End the jobs that wait for a build."""
+        await end_task(connection, task, failure)
 
     async def tidy(self, connection: AsyncConnection) -> None:
         """Forget jobs that ended long ago."""
@@ -38,3 +43,18 @@ class DispatchChores:
         """What is open, and since when."""
         row = (await connection.execute(dispatches.OPEN)).one()
         return [Figure(metrics.OPEN, row.jobs), Figure(metrics.OLDEST, float(row.oldest))]
+
+
+async def end_task(connection: AsyncConnection, task: Task, failure: AttemptFailedError | None = None) -> None:
+    """A build has ended: so have the jobs that wait for it."""
+    kind, of = parse_subject(task.subject)
+    code, message = (failure.code.value, failure.message) if failure else (None, None)
+    ended = await dispatches.end_builds(connection, kind, of, code, message)
+    labels = (kind.value, "failed" if failure else "done", code or "")
+
+    def count() -> None:
+        JOBS.labels(*labels).inc()
+        for state, seconds in ended:
+            count_end(state, seconds)
+
+    after_commit(connection, count)

@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
+from rushes_normalizer.media.tools import ToolsError
+from rushes_normalizer.sandbox_check import SandboxError
+from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.commands import (
     WaitOnly,
     bring_schema_up,
@@ -23,7 +26,6 @@ from rushes_runtime.commands import (
     waited_only,
 )
 from rushes_runtime.failures import StartRefusedError
-from rushes_runtime.kafka import KEPT_A_MONTH
 from rushes_runtime.store import open_store
 from rushes_runtime.waiting import wait_or_stop
 
@@ -32,6 +34,7 @@ from rushes_kitsu.dispatches import SCHEMA
 from rushes_kitsu.imported import Holds
 from rushes_kitsu.importing import UNSENT, Imported, count_previews, import_previews
 from rushes_kitsu.settings import KitsuSettings
+from rushes_kitsu.topics import TOPICS
 from rushes_kitsu.zou_rows import open_zou
 
 app = typer.Typer(
@@ -49,6 +52,20 @@ def serve() -> None:
     try:
         run_async(application.serve(settings))
     except StartRefusedError as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def build() -> None:
+    """Build the playlists and the missing tiles that Zou dispatches, until SIGTERM or SIGINT. Several may run.
+
+    Limits and programs come from the settings of rushes-normalizer.
+    """
+    settings = settings_or_exit(KitsuSettings)
+    media = settings_or_exit(NormalizerSettings)
+    try:
+        run_async(application.build(settings, media))
+    except (StartRefusedError, ToolsError, SandboxError) as error:
         fail(str(error), 2)
 
 
@@ -83,8 +100,7 @@ def migrate(
     async def main() -> None:
         await bring_schema_up(settings, SCHEMA, application.MIGRATIONS, out)
         if topics:
-            wanted = {"kitsu.dead-letters": KEPT_A_MONTH}
-            await make_topics(settings.kafka, wanted, partitions=partitions, replicas=replicas, out=out)
+            await make_topics(settings.kafka, TOPICS, partitions=partitions, replicas=replicas, out=out)
 
     run_guarded(main)
 

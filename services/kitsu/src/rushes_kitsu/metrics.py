@@ -7,6 +7,8 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 OPERATIONS: Final = ("dispatch", "summary", "allocations", "logs", "other")
+# How a dispatch ends that leaves a movie `broken` in Zou: an alert counts them, from the first on.
+_LEFT_BROKEN: Final = ("failed", "refused", "unknown")
 
 CALLS = Counter(
     "rushes_kitsu_calls_total",
@@ -36,7 +38,36 @@ OLDEST = Gauge(
 )
 RECONCILED = Counter(
     "rushes_kitsu_reconciled_total",
-    "Movies that Rushes has made and that Zou was asked about: it `agrees`, it was wrong (`correct`), it still works "
-    "on the preview (`later`), or has it no more (`gone`).",
+    "Previews that Zou was asked about: it `agrees` with Rushes, it did not and was set right (`correct`), it still "
+    "works on the preview (`later`), or has it no more (`gone`).",
     ["outcome"],
 )
+ZOU_ANSWERED = Gauge(
+    "rushes_kitsu_zou_answer_timestamp_seconds",
+    "When Zou's API last answered `rushes-kitsu follow` as it should; at first, when that started.",
+    unit="seconds",
+)
+UNSETTLED = Gauge(
+    "rushes_kitsu_unsettled_previews",
+    "Previews of which Zou was not seen to say what Rushes said last. Of `rushes-kitsu follow`.",
+)
+OLDEST_UNSETTLED = Gauge(
+    "rushes_kitsu_oldest_unsettled_seconds",
+    "Time since Rushes said so of the oldest of them.",
+    unit="seconds",
+)
+
+
+REGISTERED = Counter(
+    "rushes_kitsu_registered_total",
+    "Previews that Zou handled itself and that Rushes was told of by `rushes-kitsu follow`: `uploaded` or `deleted`.",
+    ["outcome"],
+)
+
+
+def begin_at_zero() -> None:
+    """Show what an alert counts before it happens: the first of a kind is seen as one more only then."""
+    for outcome in _LEFT_BROKEN:
+        CALLS.labels("dispatch", outcome)
+    for outcome in ("complete", "failed"):
+        JOBS.labels(outcome)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rushes_schemas import FAILURES, FailureCode
 
-from rushes_kitsu.dispatches import Dispatched, JobState
+from rushes_kitsu.dispatches import Dispatched, JobState, Kind
 from rushes_kitsu.job_ids import JobId
 
 
@@ -48,8 +48,9 @@ def failure_sentence(job: JobId, dispatched: Dispatched) -> str:
     code = dispatched.failure_code or FailureCode.INTERNAL.value
     facts = FAILURES.get(FailureCode(code)) if code in set(FailureCode) else None
     parts = [f"{code}: {dispatched.failure_message}".rstrip(": "), facts.for_operator if facts else ""]
-    history = f"More: rushes-normalizer history {job.preview_file_id}"
-    return "\n".join([*(part for part in parts if part), history])
+    if dispatched.kind is Kind.MOVIE:
+        parts.append(f"More: rushes-normalizer history {job.preview_file_id}")
+    return "\n".join(part for part in parts if part)
 
 
 def log_answer(sentence: str) -> dict[str, Any]:

@@ -17,12 +17,14 @@ from uuid import uuid4
 
 import structlog
 from aiohttp import web
+from rushes_runtime import ledger
 from rushes_runtime.database import Database, answer_of
 from rushes_runtime.health import Health
 from rushes_runtime.settings import UnreadableSecretError
 from rushes_runtime.waiting import wait_or_stop
 
 from rushes_kitsu import dispatches, metrics
+from rushes_kitsu.builds import Build
 from rushes_kitsu.dispatches import Dispatched, JobState
 from rushes_kitsu.job_ids import JobId
 from rushes_kitsu.nomad_answers import (
@@ -33,16 +35,18 @@ from rushes_kitsu.nomad_answers import (
     summary_answer,
 )
 from rushes_kitsu.passing_on import Onward, UnknownJobError
-from rushes_kitsu.payload import RefusedError, read_movie_payload
+from rushes_kitsu.payload import AnyPayload, MoviePayload, PlaylistPayload, RefusedError, TilePayload, read_payload
 from rushes_kitsu.same_store import check_same_store
 from rushes_kitsu.settings import KitsuSettings
+from rushes_kitsu.zou_rows import ZouDatabase, ZouDatabaseError, ZouRow, rows_of
 
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOOK_SECONDS: Final = 1.5  # that a poll waits for the database
-_TAKE_SECONDS: Final = 4.0  # that a dispatch does, over its tries; Zou waits for 5
+_TAKE_SECONDS: Final = 3.8  # that a dispatch does, over its tries; Zou waits for 5
+_ABOUT_SECONDS: Final = 0.5  # that it waits to hear of its project before that
 _TRY_AGAIN: Final = 0.2
 _BODY_BYTES: Final = 4 * 1024 * 1024  # a playlist of thousands of previews, passed on
 
@@ -57,10 +61,12 @@ class NomadServer:
         onward: Onward,
         health: Health,
         dispatched: Callable[[], None],
+        zou: ZouDatabase | None = None,
     ) -> None:
         """
         Args:
             dispatched: called after each dispatch, to wake the relay.
+            zou: Zou's database, which knows of a preview what its dispatch doesn't say: its project, its names.
 
         Raises:
             UnreadableSecretError: the file of the token cannot be read.
@@ -70,7 +76,15 @@ class NomadServer:
         self._onward = onward
         self._health = health
         self._dispatched = dispatched
+        self._zou = zou
         self._token = settings.read_nomad_token()
+        self._leaving = False
+        jobs = (
+            (settings.normalize_job, MoviePayload),
+            (settings.playlist_job, PlaylistPayload),
+            (settings.tile_job, TilePayload),
+        )
+        self._served: dict[str, type[AnyPayload]] = {name: kind for name, kind in jobs if name}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then linger: the network may still send calls here for some seconds.
@@ -78,6 +92,7 @@ class NomadServer:
         Raises:
             OSError: the port is taken.
         """
+        metrics.begin_at_zero()
         runner = web.AppRunner(self._application(), access_log=None)
         await runner.setup()
         try:
@@ -86,6 +101,7 @@ class NomadServer:
             bound = runner.addresses[0]
             log.info("nomad_served", host=bound[0], port=bound[1], job=self._settings.normalize_job)
             await stop.wait()
+            self._leaving = True
             await wait_or_stop(asyncio.Event(), self._settings.nomad_linger)
         finally:
             await runner.cleanup()
@@ -115,6 +131,10 @@ class NomadServer:
             finally:
                 metrics.CALL_SECONDS.labels(operation).observe(time.monotonic() - begun)
             metrics.CALLS.labels(operation, response.get("outcome", "answered")).inc()
+            if self._leaving:
+                # Zou keeps its connection between polls. The next one must go to a process that stays: a poll that
+                # comes while this connection is closed would be the end of its movie.
+                response.force_close()
             return response
 
         return measured
@@ -144,16 +164,22 @@ class NomadServer:
 
     async def _dispatch(self, request: web.Request) -> web.Response:
         name = request.match_info["job"]
-        if name != self._settings.normalize_job:
+        if name not in self._served:
             return await self._pass_on(request)
-        payload = read_movie_payload(await request.read())
+        payload = read_payload(await request.read(), self._served[name])
         check_same_store(payload, self._settings)
-        job = JobId(name, payload.preview_file_id, uuid4())
-        encoding = payload.encoding()
+        job = JobId(name, payload.of, uuid4())
+
+        about = await self._look_into_zou(job) if isinstance(payload, MoviePayload) else None
 
         async def take_on() -> None:
             async with self._database.begin() as connection:
-                await dispatches.take_on(connection, job, encoding)
+                if isinstance(payload, MoviePayload):
+                    await dispatches.take_on(connection, job, payload.encoding(), about)
+                else:
+                    build = Build.ordered(payload)
+                    at = await dispatches.take_on_build(connection, job, build.kind)
+                    await ledger.enqueue(connection, [build.task(at)])
 
         try:
             async with asyncio.timeout(_TAKE_SECONDS):
@@ -162,8 +188,19 @@ class NomadServer:
             log.error("dispatch_failed", preview_file_id=str(job.preview_file_id), reason="PostgreSQL does not answer")
             return _said("failed", 503, "rushes-kitsu cannot write the job down: its PostgreSQL does not answer")
         self._dispatched()
-        log.info("dispatched", preview_file_id=str(job.preview_file_id), event_id=str(job.event_id))
+        log.info("dispatched", job=name, preview_file_id=str(job.preview_file_id), event_id=str(job.event_id))
         return web.json_response(dispatch_answer(job))
+
+    async def _look_into_zou(self, job: JobId) -> ZouRow | None:
+        """Zou's row of a preview; None where its database was not given, or does not answer at once."""
+        if self._zou is None:
+            return None
+        try:
+            async with asyncio.timeout(_ABOUT_SECONDS), self._zou.connected() as connection:
+                return (await rows_of(connection, [job.preview_file_id])).get(job.preview_file_id)
+        except (ZouDatabaseError, TimeoutError) as error:
+            log.warning("project_unknown", preview_file_id=str(job.preview_file_id), error=f"{error}"[:500])
+            return None
 
     async def _summary(self, request: web.Request) -> web.Response:
         job = JobId.parse(request.match_info["id"])

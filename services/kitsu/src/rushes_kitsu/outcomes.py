@@ -9,10 +9,11 @@ from typing import Final
 from rushes_runtime.database import after_commit
 from rushes_runtime.envelopes import Received
 from rushes_runtime.intake import Refused
-from rushes_schemas import CONTRACTS, ObjectKind, PreviewStatus, StatusChanged
+from rushes_schemas import CONTRACTS, PreviewStatus, StatusChanged
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rushes_kitsu import dispatches, metrics
+from rushes_kitsu import announced, dispatches, metrics
+from rushes_kitsu.announced import played_bytes
 from rushes_kitsu.dispatches import JobState, UploadEnd
 
 CONTRACTS_BY_TOPIC: Final = {
@@ -40,7 +41,7 @@ def upload_end(event: StatusChanged) -> UploadEnd | None:
                 width=event.width,
                 height=event.height,
                 duration=event.duration,
-                file_size=_played_bytes(event),
+                file_size=played_bytes(event),
             )
         case PreviewStatus.BROKEN | PreviewStatus.MISSING:
             code = event.error.code if event.error else event.internal_status
@@ -50,14 +51,8 @@ def upload_end(event: StatusChanged) -> UploadEnd | None:
             return None
 
 
-def _played_bytes(event: StatusChanged) -> int | None:
-    """The size of the movie that Zou plays, and whose size it keeps: high definition, or low if there is no other."""
-    sizes = {stored.kind: stored.bytes for stored in event.files}
-    return sizes.get(ObjectKind.HIGH_DEFINITION, sizes.get(ObjectKind.LOW_DEFINITION))
-
-
 class OutcomeIntake:
-    """Ends dispatched jobs."""
+    """Ends dispatched jobs, and keeps what was said of each preview."""
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Received]) -> list[Refused]:
         """Write down the ends that a batch tells of."""
@@ -66,11 +61,13 @@ class OutcomeIntake:
             for received in events
             if isinstance(received.event, StatusChanged) and (end := upload_end(received.event))
         ]
+        await announced.keep(connection, events)
         for state, seconds in await dispatches.end(connection, ends):
-            after_commit(connection, partial(_count, state, seconds))
+            after_commit(connection, partial(count_end, state, seconds))
         return []
 
 
-def _count(state: JobState, seconds: float) -> None:
+def count_end(state: JobState, seconds: float) -> None:
+    """Count a job that has ended, and the seconds since its dispatch."""
     metrics.JOBS.labels(state.value).inc()
     metrics.WAITED.observe(seconds)

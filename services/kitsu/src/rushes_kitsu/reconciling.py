@@ -1,85 +1,72 @@
-"""Whether Zou agrees with what Rushes made of a dispatched movie, and what to do if not.
+"""Whether Zou says of a preview what Rushes says, and what to do if not: a pure decision.
 
-Zou marks a preview `broken` by its own time-out, or when an RQ worker is killed, and is told nothing of its end then.
+Zou marks a preview `broken` by its own time-out, or when an RQ worker is killed, and is told nothing of its end then;
+nor of what it didn't ask for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
 
-from rushes_runtime.database import Database
+from rushes_schemas.statuses import exposed_status
+
+from rushes_kitsu.announced import Announced
+
+_IN_WORK: Final = "processing"
+# Zou reads the length of a movie off the file, Rushes counts its frames.
+_SAME_SECONDS: Final = 0.1
 
 
 class Step(StrEnum):
-    """What follows from Zou's status of a preview that Rushes has made."""
+    """What follows from Zou's row of a preview of which Rushes has said something."""
 
     AGREES = "agrees"
     CORRECT = "correct"
-    LATER = "later"  # its RQ worker is about to say so itself
+    LATER = "later"  # somebody at Zou is about to say so, or something newer
     GONE = "gone"  # deleted at Zou
 
 
 @dataclass(frozen=True)
-class MadeMovie:
-    """What Rushes has made of a dispatched movie: pixels, seconds, bytes."""
+class ZouState:
+    """What Zou says of a preview."""
 
-    event_id: UUID
-    preview_file_id: UUID
-    ended_at: datetime
-    width: int | None
-    height: int | None
-    duration: float | None
-    file_size: int | None
-
-    def fields(self) -> dict[str, Any]:
-        """The fields of Zou's row, as Zou itself would have written them."""
-        facts = {name: getattr(self, name) for name in ("width", "height", "duration", "file_size")}
-        return {"status": "ready", **{name: value for name, value in facts.items() if value is not None}}
+    status: str
+    updated_at: datetime | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    file_size: int | None = None
 
 
-def step_for(zou_status: str | None, *, ended_at: datetime, now: datetime, patience: timedelta) -> Step:
+def fields_of(said: Announced, *, expose_missing: bool) -> dict[str, Any]:
+    """The fields of Zou's row as Rushes would have them. Never `processing`."""
+    status = exposed_status(said.status, expose_missing=expose_missing)
+    facts = {name: getattr(said, name) for name in ("width", "height", "duration", "file_size")}
+    return {"status": status, **{name: value for name, value in facts.items() if value is not None}}
+
+
+def step_for(
+    zou: ZouState | None, said: Announced, *, now: datetime, patience: timedelta, expose_missing: bool
+) -> Step:
     """What to do.
 
     Args:
-        zou_status: None: Zou has no such preview.
-        patience: how long after Rushes' end somebody at Zou may still be about to write `ready`.
+        zou: None: Zou has no such preview.
+        patience: how long after Rushes' end, or after the last change at Zou, somebody there may still be at work.
     """
-    match zou_status:
-        case None:
-            return Step.GONE
-        case "ready":
-            return Step.AGREES
-        case "processing":
-            return Step.CORRECT if now - ended_at > patience else Step.LATER
-        case _:
-            return Step.CORRECT
+    if zou is None:
+        return Step.GONE
+    if zou.status == _IN_WORK:
+        since = max(said.ended_at, zou.updated_at or said.ended_at)
+        return Step.CORRECT if now - since > patience else Step.LATER
+    wanted = fields_of(said, expose_missing=expose_missing)
+    return Step.AGREES if all(_is_same(name, getattr(zou, name), wanted[name]) for name in wanted) else Step.CORRECT
 
 
-# Only the newest dispatch of a preview is looked at, and none while a newer one runs: a newer upload is never written
-# over. Each is settled once, so that nothing that somebody decides in Zou later is undone.
-_UNSETTLED: Final = """
-    UPDATE dispatch SET looked_at = now() WHERE event_id IN (
-        SELECT event_id FROM dispatch AS made
-        WHERE state = 'complete' AND settled_at IS NULL
-          AND (looked_at IS NULL OR looked_at < now() - make_interval(secs => :again))
-          AND NOT EXISTS (SELECT 1 FROM dispatch AS newer WHERE newer.preview_file_id = made.preview_file_id
-                          AND newer.uploaded_at > made.uploaded_at)
-        ORDER BY looked_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED)
-    RETURNING event_id, preview_file_id, ended_at, width, height, duration, file_size"""
-_SETTLE: Final = "UPDATE dispatch SET settled_at = now() WHERE event_id = :event RETURNING 1"
-
-
-async def unsettled(database: Database, *, again: float, limit: int) -> Sequence[MadeMovie]:
-    """Movies that Rushes has made and that Zou was not seen to agree with; each comes again after `again` seconds."""
-    rows = await database.fetch(_UNSETTLED, again=again, limit=limit)
-    return [MadeMovie(**row._mapping) for row in rows]
-
-
-async def settle(database: Database, made: MadeMovie) -> None:
-    """Look at it no more."""
-    await database.fetch(_SETTLE, event=made.event_id)
+def _is_same(name: str, zou: Any, ours: Any) -> bool:
+    if name == "duration":
+        return zou is not None and abs(zou - ours) <= _SAME_SECONDS
+    return bool(zou == ours)

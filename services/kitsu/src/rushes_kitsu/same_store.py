@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from rushes_kitsu.payload import MoviePayload, RefusedError
+from rushes_kitsu.payload import RefusedError, StorePayload
 from rushes_kitsu.settings import KitsuSettings, endpoint_name
 
 
-def check_same_store(payload: MoviePayload, settings: KitsuSettings) -> None:
+def check_same_store(payload: StorePayload, settings: KitsuSettings) -> None:
     """Check that outputs under Rushes' own store settings are where Zou looks for them.
 
     Raises:
@@ -35,7 +35,7 @@ def check_same_store(payload: MoviePayload, settings: KitsuSettings) -> None:
         )
 
 
-def _check_folder(payload: MoviePayload, settings: KitsuSettings) -> None:
+def _check_folder(payload: StorePayload, settings: KitsuSettings) -> None:
     if settings.store.kind != "local":
         raise RefusedError("Zou keeps files in a local folder (FS_BACKEND is local), Rushes in S3 (STORE__KIND)")
     assert settings.store.root is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, FilePath, SecretStr, model_validator
 from rushes_runtime.settings import RuntimeSettings, Seconds, UnreadableSecretError, read_secret, refuse_both
@@ -34,6 +34,15 @@ class KitsuSettings(RuntimeSettings):
     normalize_job: JobName = Field(
         "rushes-normalize", description="Name of the job that is served: Zou's `JOB_QUEUE_NOMAD_NORMALIZE_JOB`."
     )
+    playlist_job: JobName | Literal[""] = Field(
+        "zou-playlist",
+        description="Name of the job that builds playlists: Zou's `JOB_QUEUE_NOMAD_PLAYLIST_JOB`. `rushes-kitsu build` "
+        "does the work. Empty: passed on.",
+    )
+    tile_job: JobName | Literal[""] = Field(
+        "rushes-tile",
+        description="Name of the job that builds missing tiles: Zou's `JOB_QUEUE_NOMAD_TILE_JOB`. As above.",
+    )
     pass_on_to: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = Field(
         None, description="Nomad that gets all other jobs, `http://host:4646`; default: they are refused."
     )
@@ -48,7 +57,9 @@ class KitsuSettings(RuntimeSettings):
 
     zou_database_url: SecretStr | None = Field(
         None,
-        description="For `import`: Zou's database, `postgresql+asyncpg://user:password@host:port/zoudb`; only read.",
+        description="Zou's database, `postgresql+asyncpg://user:password@host:port/zoudb`; only read. For `import`; "
+        "for `serve`, which learns projects and names from it; for `follow`, which tells Rushes of pictures, files and "
+        "deletions that Zou handled itself.",
     )
     zou_database_url_file: FilePath | None = Field(None, description="File that holds it instead.")
 
@@ -73,6 +84,10 @@ class KitsuSettings(RuntimeSettings):
             raise ValueError(msg)
         if self.nomad_tls_client_cafile and not self.nomad_tls_certfile:
             msg = "NOMAD_TLS_CLIENT_CAFILE needs NOMAD_TLS_CERTFILE and NOMAD_TLS_KEYFILE"
+            raise ValueError(msg)
+        served = [name for name in (self.normalize_job, self.playlist_job, self.tile_job) if name]
+        if len(set(served)) < len(served):
+            msg = "NORMALIZE_JOB, PLAYLIST_JOB and TILE_JOB must be three names"
             raise ValueError(msg)
         refuse_both(self, "nomad_token", "zou_database_url", "zou_token")
         return self

@@ -1,17 +1,22 @@
-"""The two calls of Zou's API that reconciliation makes."""
+"""The few calls of Zou's API that reconciliation makes."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC
 from typing import Any, Final
 from uuid import UUID
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
+from pydantic import TypeAdapter, ValidationError
 
+from rushes_kitsu.reconciling import ZouState
 from rushes_kitsu.settings import KitsuSettings
 
 _SECONDS: Final = 15.0
+_STATE: Final = TypeAdapter(ZouState)
 
 
 class ZouError(Exception):
@@ -25,14 +30,33 @@ class ZouApi:
         self._session = session
         self._settings = settings
 
-    async def status(self, preview_file_id: UUID) -> str | None:
-        """A preview's status; None: Zou has no such preview.
+    async def version(self) -> str:
+        """Zou's version, by a call that its token must be good for.
+
+        Raises:
+            ZouError: no usable answer, or it isn't Zou's.
+        """
+        told = await self._call("GET", "/")
+        if not told or told.get("api") is None or not isinstance(told.get("version"), str):
+            raise ZouError("what answers at ZOU_URL is no Zou: its API says its name and version at /")
+        await self._call("GET", "/auth/authenticated")
+        return str(told["version"])
+
+    async def preview(self, preview_file_id: UUID) -> ZouState | None:
+        """What Zou says of a preview; None: it has no such one.
 
         Raises:
             ZouError: no usable answer.
         """
-        found = await self._call("GET", preview_file_id)
-        return None if found is None else str(found.get("status"))
+        found = await self._call("GET", f"/data/preview-files/{preview_file_id}")
+        if found is None:
+            return None
+        try:
+            state = _STATE.validate_python(found)
+        except ValidationError:
+            raise ZouError("Zou (ZOU_URL) gives a preview without the fields that Zou 1.0.97 gives") from None
+        naive = state.updated_at  # Zou's times are UTC, and don't say so
+        return replace(state, updated_at=naive.replace(tzinfo=UTC)) if naive and naive.tzinfo is None else state
 
     async def update(self, preview_file_id: UUID, fields: Mapping[str, Any]) -> None:
         """Write fields of a preview's row; one that was deleted meanwhile is no error.
@@ -40,10 +64,11 @@ class ZouApi:
         Raises:
             ZouError: no usable answer.
         """
-        await self._call("PUT", preview_file_id, json=dict(fields))
+        await self._call("PUT", f"/data/preview-files/{preview_file_id}", json=dict(fields))
 
-    async def _call(self, method: str, preview_file_id: UUID, **options: Any) -> dict[str, Any] | None:
-        address = f"{str(self._settings.zou_url).rstrip('/')}/data/preview-files/{preview_file_id}"
+    async def _call(self, method: str, path: str, **options: Any) -> dict[str, Any] | None:
+        """The JSON of an answer; None: there is nothing of that path."""
+        address = f"{str(self._settings.zou_url).rstrip('/')}{path}"
         headers = {"Authorization": f"Bearer {self._settings.read_zou_token()}"}
         try:
             async with self._session.request(method, address, headers=headers, **options) as answer:
@@ -54,7 +79,7 @@ class ZouApi:
                         f"Zou refuses ZOU_TOKEN ({answer.status}): it has expired, or its user may not change previews"
                     )
                 if answer.status != 200:
-                    raise ZouError(f"Zou (ZOU_URL) answers {answer.status} to {method} of a preview")
+                    raise ZouError(f"Zou (ZOU_URL) answers {answer.status} to {method} {path}")
                 found: dict[str, Any] = await answer.json()
                 return found
         except (ClientError, TimeoutError, OSError, ValueError) as error:

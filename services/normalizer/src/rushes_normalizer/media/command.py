@@ -14,7 +14,7 @@ from rushes_normalizer.media.stills import picture_sizes, png_output, stills_cha
 
 AUDIO_RATE: Final = 48000
 # The fast coder: at this bitrate as true in each band as the default one, in a third of its time.
-_AAC: Final = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k")
+AAC: Final = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "192k")
 # Another matrix costs precision: without these flags patches are off by up to 6 of 255.
 _EXACT: Final = "accurate_rnd+full_chroma_int+full_chroma_inp"
 _BT709: Final = "out_color_matrix=bt709:out_range=tv"
@@ -212,6 +212,6 @@ def _movie_output(plan: MoviePlan, h264: H264, number: int, limits: Limits, name
         *("-b:v", str(h264.bits_per_second), "-maxrate", str(h264.bits_per_second), "-bufsize", str(h264.vbv_bits)),
         *("-pix_fmt", "yuv420p", "-fps_mode", "passthrough"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
-        *_AAC,
+        *AAC,
         *("-movflags", "+faststart", "-f", "mp4", name),
     ]

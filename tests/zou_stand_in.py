@@ -1,0 +1,56 @@
+"""Answers the calls that `rushes-kitsu follow` makes of Zou, and says of every preview what it is told to.
+
+The real Zou is asked in `tests/zou`. Here stands what must be away, or wrong, at the moment that a test chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+
+@dataclass
+class ZouStandIn:
+    """What it says: its address, whether it answers as it should, the status of each preview; and what was written."""
+
+    address: str = ""
+    up: bool = True
+    status: str = "ready"
+    written: dict[str, str] = field(default_factory=dict)  # statuses by preview
+    writes: int = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The JSON of one call."""
+        if not self.up:
+            return web.Response(status=503)
+        match request.path:
+            case "/":
+                return web.json_response({"api": "Zou", "version": "1.0.97"})
+            case "/auth/authenticated":
+                return web.json_response({"authenticated": True})
+            case path if request.method == "PUT":
+                self.writes += 1
+                preview = path.rpartition("/")[2]
+                self.written[preview] = (await request.json())["status"]
+                return web.json_response({"status": self.written[preview]})
+            case _:
+                return web.json_response({"status": self.status})
+
+
+@asynccontextmanager
+async def zou_stand_in() -> AsyncIterator[ZouStandIn]:
+    """It, on loopback, for as long as the block runs."""
+    zou = ZouStandIn()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", zou.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    zou.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield zou
+    finally:
+        await runner.cleanup()
