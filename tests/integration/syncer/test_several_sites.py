@@ -94,6 +94,26 @@ async def test_a_site_whose_writes_hang_takes_no_slot_of_another(world: World, b
         assert len(await keys_of(lyon.site)) == 6
 
 
+async def test_the_bandwidth_of_a_site_limits_its_copies_and_no_others(world: World) -> None:
+    two = world.with_settings(
+        SITES__OSLO__KIND="local", SITES__OSLO__ROOT=str(world.folder / "oslo"), SITES__LYON__BANDWIDTH="200k"
+    )
+    await two.prepare()
+    preview = uuid4()
+    async with follower(two) as lyon:
+        files = await lyon.publish(preview, b"x" * 200 * 1024)
+        two.process("rushes-syncer", "run")
+        try:
+            await two.send(change(preview, 2, PreviewStatus.READY, files))
+            took = "SELECT subject, extract(epoch FROM ended_at - started_at) AS seconds FROM task WHERE state = 'done'"
+            rows = await eventually(lambda: lyon.database.fetch(took), lambda rows: len(rows) == 2)
+        finally:
+            two.stop_processes()
+    seconds = {row.subject.partition("/")[0]: row.seconds for row in rows}
+    assert seconds["lyon"] > 1.9, "two objects of 200 kB"
+    assert seconds["oslo"] < seconds["lyon"]
+
+
 async def test_a_site_that_is_down_delays_no_other_and_gets_its_copies_once_it_is_back(world: World) -> None:
     two = world.with_settings(SITES__OSLO__KIND="local", SITES__OSLO__ROOT=str(world.folder / "oslo"))
     settings = two.syncer_settings()
