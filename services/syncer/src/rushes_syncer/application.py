@@ -18,6 +18,7 @@ from rushes_runtime.wiring import run_roles
 from rushes_syncer.abandoned import AbandonedUploads
 from rushes_syncer.bandwidth import Bandwidth
 from rushes_syncer.bootstrap import Bootstrap
+from rushes_syncer.forgetting import group_of
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
 from rushes_syncer.reconciling import Reconciler
 from rushes_syncer.settings import SyncerSettings
@@ -49,7 +50,7 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
             intakes = [
                 Intake(
                     service="syncer",
-                    group=f"{settings.instance}.syncer.{name}",
+                    group=group_of(settings.instance, name),
                     kafka=settings.kafka,
                     contracts=CONTRACTS_BY_TOPIC,
                     database=database,

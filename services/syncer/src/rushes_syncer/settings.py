@@ -71,3 +71,9 @@ class SyncerSettings(RuntimeSettings):
             kinds=own.kinds,
             max_age=None if own.max_age is None else timedelta(seconds=own.max_age),
         )
+
+
+class AnySitesSettings(SyncerSettings):
+    """As the syncer's; there may be no site left."""
+
+    sites: dict[Name, SiteSettings] = Field(default_factory=dict, description="The sites that there are.")
