@@ -18,8 +18,9 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 from rushes_embedded.stack import Stack
-from rushes_runtime.store import Store
-from rushes_schemas import PreviewStatus, StoredFile
+from rushes_runtime.store import IfAbsent, Store
+from rushes_runtime.store.endpoint import Endpoint
+from rushes_schemas import ObjectKind, PreviewStatus, StoredFile, object_key
 from rushes_syncer.abandoned import remove_abandoned
 
 from tests.faults.s3_proxy import S3Proxy
@@ -120,6 +121,27 @@ async def test_a_site_whose_clock_is_off_gets_its_copies_once_and_shows_no_drift
             assert (report.get("left", 0), report["copied"], report["looked_at"]) == (0, 0, 3)
         assert proxy.said
         assert {tries for _, tries in await _tasks(lyon)} == {0}
+
+
+@pytest.mark.any_broker
+@pytest.mark.parametrize("hours", [-40, 40])
+async def test_how_old_an_upload_is_is_told_by_the_clock_of_its_site(world: World, stack: Stack, hours: int) -> None:
+    proxy = _OffByItsClock(stack.objects.endpoint_url, timedelta(hours=hours))
+    async with _follower(world, proxy) as lyon:
+        size = len(content(PARTED))
+        key = object_key(ObjectKind.LOW_DEFINITION, uuid4())
+        async with lyon.site.write("movies", key, size=size, content_type="video/mp4", condition=IfAbsent()) as writing:
+            await writing.write(content(PARTED))
+            assert await remove_abandoned(lyon.site) == 0, "it is a moment old, and goes on"
+            await writing.commit()
+        await _begin_and_leave(lyon, key)
+        assert await remove_abandoned(lyon.site, timedelta(hours=1)) == 0
+        assert await _left_behind(lyon.site) == 1
+
+
+async def _begin_and_leave(lyon: Follower, key: str) -> None:
+    endpoint: Endpoint = lyon.site._endpoint  # type: ignore[attr-defined]
+    await endpoint.client.create_multipart_upload(Bucket=endpoint.full_name("movies"), Key=key)
 
 
 class _Refusing(S3Proxy):
