@@ -12,22 +12,10 @@ from uuid import UUID
 from tests.faults.evidence import Evidence, Record
 from tests.faults.flow import Accepted, Truth
 from tests.faults.samples import BROKEN_CODES
+from tests.faults.site_checks import find_site_violations
+from tests.faults.violations import Violation
 
-PROMISES: Final = ("stuck", "lost", "invented", "false_missing", "out_of_order")
 _ENDED: Final = {"ready", "broken", "missing"}
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A promise that does not hold. `check` names what has found it."""
-
-    promise: str
-    check: str
-    preview: str
-    seen: str
-
-    def __str__(self) -> str:
-        return f"{self.promise} ({self.check}): preview {self.preview}: {self.seen}"
 
 
 @dataclass(frozen=True)
@@ -67,9 +55,7 @@ def find_violations(
         found += _transitions(truth, first, excuses)
         if row["status"] == "ready" and row["deleted_at"] is None:
             found += _files(truth, row, evidence)
-            found += _site(key, row, evidence)
-        found += _site_has_heard(key, row, evidence)
-    return found
+    return [*found, *find_site_violations(evidence)]
 
 
 def _accepted_left_a_trace(accepted: Sequence[Accepted], evidence: Evidence) -> Iterator[Violation]:
@@ -260,20 +246,3 @@ def _files(truth: Truth, row: Mapping[str, Any], evidence: Evidence) -> Iterator
             shown = evidence.frames.get(stored["sha256"])
             if shown != sample.frames:
                 yield Violation("invented", "frames", key, f"{name} shows {shown} of {sample.frames} frames")
-
-
-def _site(key: str, row: Mapping[str, Any], evidence: Evidence) -> Iterator[Violation]:
-    for stored in row["files"]:
-        there = evidence.at_site.get((stored["bucket"], stored["key"]))
-        if stored["kind"] != "source_movie" and there != stored["sha256"]:
-            seen = f"is ready, but {stored['bucket']}/{stored['key']} at the site is {'another' if there else 'absent'}"
-            yield Violation("lost" if there is None else "invented", "site bytes", key, seen)
-
-
-def _site_has_heard(key: str, row: Mapping[str, Any], evidence: Evidence) -> Iterator[Violation]:
-    seen = evidence.seen_by_site.get(key)
-    if seen is None:
-        yield Violation("lost", "site row", key, "the site has never heard of it")
-    elif (seen["version"], seen["status"]) != (row["version"], row["status"]):
-        said = f"the site knows version {seen['version']} {seen['status']}, the row is {row['version']} {row['status']}"
-        yield Violation("out_of_order", "site row", key, said)
