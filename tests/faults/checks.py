@@ -20,10 +20,15 @@ _ENDED: Final = {"ready", "broken", "missing"}
 
 @dataclass(frozen=True)
 class Excuses:
-    """What a fault itself makes true: previews whose child hung for good, and whether an encoder lied."""
+    """What a fault itself makes true: previews whose child hung for good, and whether an encoder lied.
+
+    Attributes:
+        damaged: previews whose source came damaged, when no event gave its checksum: if it decodes, nobody can know.
+    """
 
     hung: frozenset[UUID] = frozenset()
     lying_encoder: bool = False
+    damaged: frozenset[UUID] = frozenset()
 
 
 Events = list[tuple[Record, dict[str, Any]]]
@@ -54,7 +59,7 @@ def find_violations(
         found += _order(key, row, events[key], evidence)
         found += _transitions(truth, first, excuses)
         if row["status"] == "ready" and row["deleted_at"] is None:
-            found += _files(truth, row, evidence)
+            found += _files(truth, row, evidence, excuses)
     return [*found, *find_site_violations(evidence)]
 
 
@@ -207,7 +212,7 @@ def _transitions(truth: Truth, events: Events, excuses: Excuses) -> Iterator[Vio
             if event["fence"] <= fence:
                 yield Violation("invented", "fence", key, f"{said} is of an attempt that had lost its job")
             fence = event["fence"]
-        if status == "ready" and _older_file(truth, event):
+        if status == "ready" and truth.id not in excuses.damaged and _older_file(truth, event):
             yield Violation("invented", "older file", key, f"{said} was made of an upload before the one that it names")
         if status == "missing" and not truth.absent:
             yield Violation("false_missing", "history", key, f"{said}, and its source was always there")
@@ -224,7 +229,7 @@ def _older_file(truth: Truth, event: Mapping[str, Any]) -> bool:
     return bool(at_least) and any(stored["sha256"] not in at_least for stored in sources)
 
 
-def _files(truth: Truth, row: Mapping[str, Any], evidence: Evidence) -> Iterator[Violation]:
+def _files(truth: Truth, row: Mapping[str, Any], evidence: Evidence, excuses: Excuses) -> Iterator[Violation]:
     key = str(truth.id)
     assert truth.current
     sample = truth.current.sample
@@ -238,8 +243,11 @@ def _files(truth: Truth, row: Mapping[str, Any], evidence: Evidence) -> Iterator
         name = f"{stored['bucket']}/{stored['key']}"
         there = evidence.stored.get((stored["bucket"], stored["key"]))
         is_source = stored["key"].startswith("source-") or (truth.extension == "png" and stored["kind"] == "original")
-        if there != stored["sha256"]:
+        damaged = truth.id in excuses.damaged
+        if there != stored["sha256"] and not (damaged and is_source):
             yield Violation("invented", "stored bytes", key, f"is ready, but {name} is {there or 'not there'}")
+        elif damaged:
+            continue
         elif is_source and sample and stored["sha256"] != sample.sha256:
             yield Violation("invented", "source", key, f"is ready, made of something other than {sample.name}")
         elif stored["kind"] in {"low_definition", "high_definition"} and sample:

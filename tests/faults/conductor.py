@@ -125,7 +125,12 @@ async def perform(
             await playing
         performance.violations += await settle(stage, patience)
         evidence = await gather(stage, stage.folder, SITES)
-        excuses = Excuses(frozenset(scene.hung), scene.lying_encoder)
+        damaged = frozenset(
+            truth.id
+            for truth in studio.previews
+            if truth.undescribed and stage.s3.damaged & {f"source-{truth.id}", f"original-{truth.id}"}
+        )
+        excuses = Excuses(frozenset(scene.hung), scene.lying_encoder, damaged)
         performance.violations += find_violations(studio.previews, studio.accepted, evidence, excuses)
         performance.ends = [end for process in stage.processes.values() for end in process.ends]
         performance.previews = len(studio.previews)

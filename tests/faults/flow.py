@@ -44,6 +44,7 @@ class Truth:
         absent: an event named its source when it was not there, at some time.
         deleted_at: by the studio's clock; None: it lives.
         was_deleted: at any time.
+        undescribed: an event of it gave no checksum, at some time.
     """
 
     id: UUID
@@ -54,6 +55,7 @@ class Truth:
     absent: bool = False
     deleted_at: datetime | None = None
     was_deleted: bool = False
+    undescribed: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,7 @@ class Studio:
 
     def _uploaded(self, truth: Truth, source: Source | None) -> PreviewUploaded:
         truth.uploads += 1
+        truth.undescribed = truth.undescribed or source is None
         return PreviewUploaded(
             preview_file_id=truth.id,
             extension=truth.extension,

@@ -68,6 +68,7 @@ class S3Proxy:
         self._troubles: list[Trouble] = []
         self._traps: list[Trap] = []
         self._hidden_before: set[str] = set()
+        self.damaged: set[str] = set()  # keys of objects of which a client got other bytes than it asked for
         self._session: aiohttp.ClientSession
 
     @contextmanager
@@ -133,6 +134,7 @@ class S3Proxy:
         if request.method == "GET" and status == 200 and content:
             if "flipped" in kinds:
                 content = _flipped(content)
+                self.damaged.add(key)
             if "cut" in kinds:
                 return await _cut(request, content, given)
         kept = [(name, value) for name, value in given.items() if name.lower() not in _HOP_BY_HOP]
