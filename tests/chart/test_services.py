@@ -141,6 +141,7 @@ def test_a_site_gets_its_own_store_and_nobody_elses() -> None:
     assert lyon["command"] == ["rushes-syncer", "run", "--site", "lyon"]
     assert not [name for name in given if name.startswith("SITES__NEW-YORK")]
     assert (given["SITES__LYON__KINDS"], given["SITES__LYON__MAX_AGE"]) == ("low_definition,thumbnail", "7776000")
+    assert given["SITES__LYON__BANDWIDTH"] == "50M"
     assert "SITES__LYON__PROJECTS" not in given
 
 

@@ -1,4 +1,4 @@
-"""The conductor: two normalizers and a syncer under a steady flow, fault after fault, and a look from outside.
+"""The conductor: two normalizers and two sites' syncers under a steady flow, fault after fault; a look from outside.
 
     make faults                                   # 200 faults
     python -m tests.faults.conductor --seed 7 --faults 25
@@ -31,17 +31,20 @@ from typing import Any, Final
 from uuid import UUID
 
 from tests.bench.saying import say
-from tests.faults.checks import PROMISES, Excuses, Violation, find_violations
+from tests.faults.checks import Excuses, find_violations
 from tests.faults.evidence import Evidence, gather
 from tests.faults.flow import Studio, open_studio
 from tests.faults.kinds import DOINGS
-from tests.faults.plan import KINDS, Fault, Step, plan_faults, plan_flow
+from tests.faults.plan import KINDS, NEED_MOUNTS, SITES, Fault, Step, plan_faults, plan_flow
 from tests.faults.private_mounts import may_mount
 from tests.faults.readiness import until_ready
 from tests.faults.samples import Sample, make_samples
 from tests.faults.scene import Scene
 from tests.faults.settling import PATIENCE, settle
+from tests.faults.site_checks import find_site_violations
+from tests.faults.site_faults import dead
 from tests.faults.stage import Servers, Stage, open_stage
+from tests.faults.violations import PROMISES, Violation
 
 _WARM_UP: Final = 8  # steps before the first fault
 _LAST_STEPS: Final = 3.0  # seconds that the flow goes on after the last fault
@@ -82,10 +85,12 @@ async def perform(
     pace: float,
     patience: float = PATIENCE,
     in_turn: bool = False,
+    dies: str | None = None,
 ) -> Performance:
     """Play a flow and faults on a stage; what holds afterwards.
 
     Args:
+        dies: a site whose store is dead from the last fault on, until all the rest has ended and was looked at.
         in_turn: a fault that does not overlap another waits until all processes are up again.
         pace: seconds between two steps of the flow, on average.
         patience: seconds for all to end afterwards.
@@ -102,15 +107,31 @@ async def perform(
         playing = asyncio.create_task(studio.run(flow, stop))
         try:
             await _inject(scene, faults, playing, in_turn=in_turn)
-            await asyncio.sleep(_LAST_STEPS)
+            async with AsyncExitStack() as last:
+                if dies:
+                    say(f"{dies} dies")
+                    await last.enter_async_context(dead(scene, dies))
+                await asyncio.sleep(_LAST_STEPS)
+                stop.set()
+                await playing
+                say(f"settling after {len(faults)} faults, {studio.steps} steps, {len(studio.previews)} previews")
+                if dies:
+                    performance.violations += await settle(stage, patience, dead=dies)
+                    alive = await gather(stage, stage.folder, [site for site in SITES if site != dies])
+                    performance.violations += find_site_violations(alive)
+                    say(f"{dies} is back")
         finally:
             stop.set()
             await playing
-        say(f"settling after {len(faults)} faults, {studio.steps} steps, {len(studio.previews)} previews")
-        stuck = await settle(stage, patience)
-        evidence = await gather(stage, stage.folder)
-        excuses = Excuses(frozenset(scene.hung), scene.lying_encoder)
-        performance.violations = [*stuck, *find_violations(studio.previews, studio.accepted, evidence, excuses)]
+        performance.violations += await settle(stage, patience)
+        evidence = await gather(stage, stage.folder, SITES)
+        damaged = frozenset(
+            truth.id
+            for truth in studio.previews
+            if truth.undescribed and stage.s3.damaged & {f"source-{truth.id}", f"original-{truth.id}"}
+        )
+        excuses = Excuses(frozenset(scene.hung), scene.lying_encoder, damaged)
+        performance.violations += find_violations(studio.previews, studio.accepted, evidence, excuses)
         performance.ends = [end for process in stage.processes.values() for end in process.ends]
         performance.previews = len(studio.previews)
         performance.events = len(studio.accepted) + len(evidence.statuses)
@@ -167,20 +188,28 @@ def _keep(stage: Stage, studio: Studio, evidence: Evidence, performance: Perform
         "statuses": statuses,
         "previews": evidence.previews,
         "requests": evidence.requests,
-        "site": evidence.seen_by_site,
+        "sites": {
+            name: {
+                "seen": site.seen,
+                "objects": {"/".join(place): digest for place, digest in site.objects.items()},
+                "unfinished": site.unfinished,
+            }
+            for name, site in evidence.sites.items()
+        },
     }
     (stage.folder / "evidence.json").write_text(json.dumps(held, indent=1, default=str))
 
 
-async def run(seed: int, faults: Sequence[Fault], rng: random.Random, *, folder: Path, small_disks: bool, pace: float
+async def run(seed: int, faults: Sequence[Fault], rng: random.Random, *, folder: Path, own_mounts: bool, pace: float
               ) -> Performance:  # fmt: skip
     """One run with servers of its own."""
     async with AsyncExitStack() as resources:
         samples = await asyncio.to_thread(make_samples, folder / "samples")
         servers = await resources.enter_async_context(Servers(folder))
-        stage = await resources.enter_async_context(open_stage(servers, f"f{seed}"[:30], small_disks=small_disks))
+        stage = await resources.enter_async_context(open_stage(servers, f"f{seed}"[:30], own_mounts=own_mounts))
         say(f"{time.strftime('%H:%M:%S')} the stage is set in {folder}")
-        return await perform(stage, samples, faults, rng, pace=pace)
+        dies = rng.choice(stage.mortal)
+        return await perform(stage, samples, faults, rng, pace=pace, dies=dies)
 
 
 def main() -> int:
@@ -196,11 +225,11 @@ def main() -> int:
     seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
     say(f"seed {seed}")
     no_mounts = may_mount()
-    left_out = frozenset({"disk_full"} if no_mounts else ())
+    left_out = NEED_MOUNTS if no_mounts else frozenset()
     if arguments.only:
         left_out |= frozenset(KINDS) - frozenset(arguments.only.split(","))
     if no_mounts:
-        say(f"disk_full is left out: {no_mounts}")
+        say(f"{', '.join(sorted(NEED_MOUNTS))} are left out: {no_mounts}")
     rng = random.Random(seed)
     faults = plan_faults(rng, arguments.faults, left_out)
     if arguments.plan:
@@ -209,7 +238,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is away is no news here
     folder = Path(tempfile.mkdtemp(prefix="rushes-faults-"))
-    performance = asyncio.run(run(seed, faults, rng, folder=folder, small_disks=not no_mounts, pace=arguments.pace))
+    performance = asyncio.run(run(seed, faults, rng, folder=folder, own_mounts=not no_mounts, pace=arguments.pace))
     for end in performance.ends:
         say(f"a process ended by itself: {end}")
     for violation in performance.violations[:_SHOWN]:

@@ -6,16 +6,17 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import aioboto3
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from tests.faults.stage import SITE, Stage
+from tests.faults.at_sites import AtSite, look_at_site
+from tests.faults.objects import s3_client
+from tests.faults.stage import Stage
 from tests.movies import numbers
 
 _PATIENCE: Final = 60.0
@@ -40,32 +41,29 @@ class Record:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Topics, tables and objects. Rows are by preview id; files by (bucket, key) of what rows name."""
+    """Topics, tables and objects. Rows are by preview id; files by (bucket, key) of what rows name; sites by name."""
 
     statuses: list[Record]
     dead_letters: list[Record]
     previews: dict[str, dict[str, Any]]
     requests: list[dict[str, Any]]
-    seen_by_site: dict[str, dict[str, Any]]
     stored: dict[tuple[str, str], str]
-    at_site: dict[tuple[str, str], str]
+    sites: dict[str, AtSite]
     frames: dict[str, int]
 
 
-async def gather(stage: Stage, folder: Path) -> Evidence:
-    """Read everything."""
+async def gather(stage: Stage, folder: Path, sites: Iterable[str]) -> Evidence:
+    """Read everything, of these sites."""
     statuses, letters = await asyncio.gather(
         read_topic(stage, "status-changed"), read_topic(stage, "normalizer.dead-letters")
     )
     rows = await stage.query("SELECT *, files::text AS named FROM normalizer.preview_file")
     previews = {str(row["id"]): {**row, "files": json.loads(row["named"])} for row in rows}
     requests = [dict(row) for row in await stage.query("SELECT * FROM normalizer.request ORDER BY id")]
-    seen = await stage.query("SELECT * FROM syncer.site_preview WHERE site = $1", SITE)
     wanted = {(stored["bucket"], stored["key"]) for row in previews.values() for stored in row["files"]}
     stored, frames = await _read_store(stage, wanted, folder)
-    at_site = {place: digest for place in wanted if (digest := _digest(_site_path(stage, *place)))}
-    by_id = {str(row["preview_file_id"]): dict(row) for row in seen}
-    return Evidence(statuses, letters, previews, requests, by_id, stored, at_site, frames)
+    at_sites = {site: await look_at_site(stage, site) for site in sites}
+    return Evidence(statuses, letters, previews, requests, stored, at_sites, frames)
 
 
 async def read_topic(stage: Stage, topic: str) -> list[Record]:
@@ -108,15 +106,9 @@ async def _read_store(
     stage: Stage, wanted: set[tuple[str, str]], folder: Path
 ) -> tuple[dict[tuple[str, str], str], dict[str, int]]:
     """The SHA-256 of each object, and the frames of each different movie by its SHA-256."""
-    objects = stage.servers.objects
-    session = aioboto3.Session(
-        aws_access_key_id=objects.access_key_id,
-        aws_secret_access_key=objects.secret_access_key,
-        region_name="us-east-1",
-    )
     stored: dict[tuple[str, str], str] = {}
     frames: dict[str, int] = {}
-    async with session.client("s3", endpoint_url=objects.endpoint_url) as s3:
+    async with s3_client(stage) as s3:
         for bucket, key in sorted(wanted):
             try:
                 answer = await s3.get_object(Bucket=f"{stage.name}-{bucket}", Key=key)
@@ -138,15 +130,3 @@ def _count_frames(content: bytes, path: Path) -> int:
     except AssertionError:
         return -1
     return len(shown) if shown == list(range(len(shown))) else -1
-
-
-def _site_path(stage: Stage, bucket: str, key: str) -> Path:
-    prefix, _, name = key.partition("-")
-    return stage.site.joinpath(bucket, prefix, name[:3], name[3:6], name)
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return None

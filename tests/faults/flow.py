@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import aioboto3
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from rushes_schemas import Envelope, Event, PreviewDeleted, PreviewUploaded, Priority, RenormalizeRequested, Source
 
+from tests.faults.objects import s3_client
 from tests.faults.plan import Step
 from tests.faults.samples import Sample
 from tests.faults.stage import DATABASE_AWAY, Stage
@@ -44,6 +44,7 @@ class Truth:
         absent: an event named its source when it was not there, at some time.
         deleted_at: by the studio's clock; None: it lives.
         was_deleted: at any time.
+        undescribed: an event of it gave no checksum, at some time.
     """
 
     id: UUID
@@ -54,6 +55,7 @@ class Truth:
     absent: bool = False
     deleted_at: datetime | None = None
     was_deleted: bool = False
+    undescribed: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Studio:
         self._s3 = s3
         self._ids = previews
         self.previews: list[Truth] = []
+        self._planned: list[Truth] = []  # by the numbers of the plan; faults upload others
         self.accepted: list[Accepted] = []
         self.steps = 0
         self._turn = asyncio.Lock()
@@ -117,16 +120,16 @@ class Studio:
                 case "upload" | "absent":
                     await self._upload(self._new(step), step.sample, described=step.described)
                 case "reupload":
-                    await self._upload(self.previews[step.previews[0]], step.sample, described=step.described)
+                    await self._upload(self._planned[step.previews[0]], step.sample, described=step.described)
                 case "swapped":
                     await self._swapped(self._new(step), step.sample)
                 case "renormalize":
-                    await self._renormalize(self.previews[step.previews[0]], Priority.SINGLE)
+                    await self._renormalize(self._planned[step.previews[0]], Priority.SINGLE)
                 case "bulk":
                     for number in step.previews:
-                        await self._renormalize(self.previews[number], Priority.BULK)
+                        await self._renormalize(self._planned[number], Priority.BULK)
                 case "delete":
-                    await self._delete(self.previews[step.previews[0]])
+                    await self._delete(self._planned[step.previews[0]])
                 case "again":
                     if step.back <= len(self.accepted):
                         await self._send_record(self.accepted[-step.back])
@@ -137,23 +140,35 @@ class Studio:
 
     async def reupload(self, preview: UUID, sample: str) -> None:
         """Another file for a preview, out of turn."""
-        await self.play(Step("reupload", (self.number_of(preview),), sample))
+        async with self._turn:
+            await self._upload(self.truth_of(preview), sample, described=True)
+
+    async def upload(self, sample: str) -> None:
+        """A preview more, out of turn."""
+        async with self._turn:
+            await self._upload(self._another(self._samples[sample].extension), sample, described=True)
 
     async def send_unreadable(self) -> None:
         """A record that is no event, out of turn."""
-        await self.play(Step("unreadable"))
+        async with self._turn:
+            await self._unreadable()
 
     async def renormalize(self, preview: UUID) -> None:
         """A request for a preview, out of turn."""
-        await self.play(Step("renormalize", (self.number_of(preview),)))
+        async with self._turn:
+            await self._renormalize(self.truth_of(preview), Priority.SINGLE)
 
-    def number_of(self, preview: UUID) -> int:
-        """A preview's number in the plan."""
-        return next(number for number, truth in enumerate(self.previews) if truth.id == preview)
+    def truth_of(self, preview: UUID) -> Truth:
+        """What the studio knows of a preview."""
+        return next(truth for truth in self.previews if truth.id == preview)
 
     def _new(self, step: Step) -> Truth:
-        assert step.previews == (len(self.previews),)
-        extension = self._samples[step.sample].extension if step.sample else "mp4"
+        assert step.previews == (len(self._planned),)
+        truth = self._another(self._samples[step.sample].extension if step.sample else "mp4")
+        self._planned.append(truth)
+        return truth
+
+    def _another(self, extension: str) -> Truth:
         truth = Truth(next(self._ids), extension)
         self.previews.append(truth)
         return truth
@@ -176,6 +191,7 @@ class Studio:
 
     def _uploaded(self, truth: Truth, source: Source | None) -> PreviewUploaded:
         truth.uploads += 1
+        truth.undescribed = truth.undescribed or source is None
         return PreviewUploaded(
             preview_file_id=truth.id,
             extension=truth.extension,
@@ -266,16 +282,10 @@ class Studio:
 @asynccontextmanager
 async def open_studio(stage: Stage, samples: Mapping[str, Sample], previews: Iterator[UUID]) -> AsyncIterator[Studio]:
     """A studio that reaches the servers directly."""
-    objects = stage.servers.objects
-    session = aioboto3.Session(
-        aws_access_key_id=objects.access_key_id,
-        aws_secret_access_key=objects.secret_access_key,
-        region_name="us-east-1",
-    )
     producer = AIOKafkaProducer(bootstrap_servers=stage.servers.kafka.bootstrap_servers, acks="all")
     await producer.start()
     try:
-        async with session.client("s3", endpoint_url=objects.endpoint_url) as s3:
+        async with s3_client(stage) as s3:
             yield Studio(stage, samples, producer, s3, previews)
     finally:
         await producer.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from tests.faults import process_faults, record_faults, server_faults, store_faults
+from tests.faults import process_faults, record_faults, server_faults, site_faults, store_faults
 from tests.faults.plan import KINDS, Fault
 from tests.faults.scene import Scene
 
@@ -14,6 +14,7 @@ Doing: TypeAlias = Callable[[Scene, Fault], Awaitable[None]]
 DOINGS: Final[dict[str, Doing]] = {
     "kill": process_faults.kill,
     "kill_in_job": process_faults.kill_in_job,
+    "kill_in_upload": process_faults.kill_in_upload,
     "kill_both": process_faults.kill,
     "pause": process_faults.pause,
     "pause_past_lease": process_faults.pause,
@@ -38,6 +39,9 @@ DOINGS: Final[dict[str, Doing]] = {
     **{kind: store_faults.store_trouble for kind in KINDS if kind.startswith("store_")},
     "sources_absent": store_faults.store_trouble,
     "all_absent": store_faults.store_trouble,
+    **{kind: site_faults.site_trouble for kind in KINDS if kind.startswith("site_")},
+    "folder_away": site_faults.folder_away,
+    "folder_read_only": site_faults.folder_read_only,
     # Only in the directed runs of the calibration:
     "kill_asked_again": process_faults.kill_asked_again,
     "kill_after_end": process_faults.kill_after_end,

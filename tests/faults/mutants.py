@@ -25,12 +25,12 @@ from rushes_runtime.outbox import Outgoing
 from rushes_runtime.store import Unconditional, proof
 from rushes_runtime.store.s3 import S3Store
 from rushes_schemas import FailureCode
-from rushes_syncer import sites
+from rushes_syncer import abandoned, application, sites
 from rushes_syncer import workshop as syncer_workshop
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.faults.plan import LEASE, Fault
+from tests.faults.plan import LEASE, SITES, Fault
 
 _OPEN_WINDOW: Final = 0.5  # seconds
 
@@ -235,6 +235,26 @@ def _copy_unverified() -> None:
         return await original(*where, sha256=None, **rest)
 
 
+def _take_jobs_of_any_site() -> None:
+    """Where there is one site it is the product."""
+
+    @_instead_of(application, "run_roles")
+    async def run_roles(original: Any, *what: Any, areas: Any, **rest: Any) -> Any:
+        return await original(*what, areas=(), **rest)
+
+    @_instead_of(syncer_workshop.CopyWorkshop, "__init__")
+    def init(original: Any, self: Any, database: Any, main: Any, stores: Any, rules: Any, *rest: Any) -> None:
+        # Each copies to its own site, whichever the job names.
+        (store,), (rule,) = stores.values(), rules.values()
+        original(self, database, main, dict.fromkeys(SITES, store), dict.fromkeys(SITES, rule), *rest)
+
+
+def _leave_uploads() -> None:
+    @_instead_of(abandoned, "remove_abandoned")
+    async def remove_abandoned(*_: Any) -> int:
+        return 0
+
+
 def _watch_nobody() -> None:
     _instead_of(worker.Worker, "_watch")(lambda *_: None)
 
@@ -302,7 +322,7 @@ MUTANTS: Final = {
                _faults(*(("kill_asked_again", each, 0) for each in (_FIRST, _SECOND, _FIRST, _SECOND))),
                frozenset({"request", "settling"})),
         Mutant("unverified_copies", "copies are not compared with what was published", _copy_unverified,
-               _faults(("store_flipped", "syncer", 8)), frozenset({"site bytes"})),
+               _faults(("store_flipped", "syncer-lyon", 8)), frozenset({"site bytes", "site object"})),
         Mutant("one_try", "a transient failure ends the job", _try_once,
                _faults(("store_error", _ALL, 4), ("store_denied", _ALL, 4)), frozenset({"status"})),
         Mutant("no_watchdog", "a job that hangs is left alone", _watch_nobody,
@@ -313,5 +333,10 @@ MUTANTS: Final = {
         Mutant("old_results", "a result of an old upload counts for a new one", _see_no_new_source,
                _faults(*(("reupload_in_job", each, 0) for each in (_FIRST, _SECOND, _FIRST, _SECOND))),
                frozenset({"older file", "source", "status"})),
+        Mutant("any_sites_jobs", "a syncer takes the jobs of other sites, too", _take_jobs_of_any_site,
+               _faults(("pause_in_job", "syncer-lyon", 4), ("pause_in_job", "syncer-oslo", 4)),
+               frozenset({"site bytes"})),
+        Mutant("uploads_left", "what killed copies left is left", _leave_uploads,
+               _faults(("kill_in_upload", "syncer-oslo", 0)), frozenset({"settling", "site leftovers"})),
     )
 }  # fmt: skip

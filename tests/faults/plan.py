@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 NORMALIZERS: Final = ("normalizer-1", "normalizer-2")
-SYNCER: Final = "syncer"
-PROCESSES: Final = (*NORMALIZERS, SYNCER)
+FOLDER_SITE: Final = "lyon"
+S3_SITE: Final = "oslo"
+SITES: Final = (FOLDER_SITE, S3_SITE)
+SYNCERS: Final = tuple(f"syncer-{site}" for site in SITES)
+PROCESSES: Final = (*NORMALIZERS, *SYNCERS)
 BROKER: Final = "broker"
 ALL: Final = "all"
 
@@ -22,6 +25,7 @@ STALL: Final = 40.0
 KINDS: Final[dict[str, tuple[Sequence[str], float, float]]] = {
     "kill": (PROCESSES, 0, 0),
     "kill_in_job": (PROCESSES, 0, 0),
+    "kill_in_upload": ((f"syncer-{S3_SITE}",), 0, 0),
     "kill_both": ((ALL,), 0, 0),
     "pause": (PROCESSES, 1, 4),
     "pause_past_lease": (PROCESSES, LEASE + 1.5, LEASE + 4),
@@ -31,7 +35,7 @@ KINDS: Final[dict[str, tuple[Sequence[str], float, float]]] = {
     "stop_in_job": (NORMALIZERS, 0, 0),
     "stop_twice": (PROCESSES, 0, 0),
     "hang_child": (NORMALIZERS, 3, 6),
-    "clock_jump": (("normalizer-2",), 2, 5),
+    "clock_jump": (("normalizer-2", *SYNCERS), 2, 5),
     "disk_full": (NORMALIZERS, 2, 4),
     "broker_restart": ((BROKER,), 0, 0),
     "broker_kill": ((BROKER,), 0, 0),
@@ -58,7 +62,17 @@ KINDS: Final[dict[str, tuple[Sequence[str], float, float]]] = {
     "store_flipped": ((*PROCESSES, ALL), 1, 4),
     "sources_absent": ((ALL,), 2, CONFIRM_ABSENCE / 2),
     "all_absent": ((*PROCESSES, ALL), 2, CONFIRM_ABSENCE + 3),
+    "site_denied": ((S3_SITE,), 1, 5),
+    "site_error": ((S3_SITE,), 1, 5),
+    "site_busy": ((S3_SITE,), 1, 5),
+    "site_slow": ((S3_SITE,), 2, 5),
+    "site_silent": ((S3_SITE,), 2, 12),
+    "folder_away": ((FOLDER_SITE,), 1, 5),
+    "folder_read_only": ((FOLDER_SITE,), 1, 5),
 }
+
+# What only a process that may mount can do.
+NEED_MOUNTS: Final = frozenset({"disk_full", "folder_away", "folder_read_only"})
 
 
 @dataclass(frozen=True)
@@ -148,7 +162,7 @@ def plan_flow(rng: random.Random, pace: float = 0.5) -> Iterator[Step]:
         if extension is None:
             extension = rng.choices(["mp4", "png"], [4, 1])[0]
         if extension == "png":
-            return f"picture-{rng.randrange(3)}"
+            return f"picture-{rng.randrange(4)}"
         return f"broken-{rng.randrange(2)}" if rng.random() < 0.15 else f"movie-{rng.randrange(6)}"
 
     while True:

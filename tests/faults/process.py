@@ -2,7 +2,8 @@
 
     python -m tests.faults.process normalizer run
 
-Nothing of this is in the product: its modules are changed here, after they were imported.
+In a syncer, what killed copies left at a site is old after seconds, not after a day. Nothing of this is in the product:
+its modules are changed here, after they were imported.
 """
 
 from __future__ import annotations
@@ -19,21 +20,23 @@ from rushes_normalizer import cli as normalizer
 from rushes_normalizer import intake, workshop
 from rushes_normalizer.media import command, make
 from rushes_runtime import worker
+from rushes_syncer import abandoned
 from rushes_syncer import cli as syncer
 from rushes_syncer import intake as syncer_intake
+from rushes_syncer import workshop as syncer_workshop
 
 from tests.faults.mutants import MUTANTS
 
 
 def _shift(flags: Path) -> timedelta:
     try:
-        return timedelta(seconds=float((flags / "clock").read_text()))
+        return timedelta(seconds=float((flags / f"clock-{os.environ['FAULTS_PROCESS']}").read_text()))
     except (FileNotFoundError, ValueError):
         return timedelta(0)
 
 
 def let_clock_jump(flags: Path) -> None:
-    """The wall clock of this process is off by the seconds in the file `clock`, while it is there.
+    """The wall clock of this process is off by the seconds in the file `clock-{process}`, while it is there.
 
     Everything that reads a wall clock here: intake (ranks, times of rows), the worker (ages of jobs), the workshop
     (times of events), and S3's signatures.
@@ -44,7 +47,7 @@ def let_clock_jump(flags: Path) -> None:
         def now(cls, tz: tzinfo | None = None) -> Any:
             return datetime.now(tz) + _shift(flags)
 
-    for module in (intake, workshop, worker, syncer_intake):
+    for module in (intake, workshop, worker, syncer_intake, syncer_workshop):
         assert vars(module)["datetime"] is datetime
         vars(module)["datetime"] = Jumping
 
@@ -68,9 +71,17 @@ def let_encoder_lie(flags: Path) -> None:
     vars(make)["run"] = lying
 
 
+def let_uploads_grow_old_soon() -> None:
+    """What a killed copy left goes within a run. A copy that takes that long loses its upload, and is made again."""
+    patience: dict[str, Any] = {"_ABANDONED_AFTER": timedelta(seconds=20), "_EVERY": 5.0}
+    assert patience.keys() <= vars(abandoned).keys()
+    vars(abandoned).update(patience)
+
+
 def main() -> None:
     """The console script of the service that is named first."""
     flags = Path(os.environ["FAULTS_FLAGS"])
+    let_uploads_grow_old_soon()
     let_clock_jump(flags)
     let_encoder_lie(flags)
     if name := os.environ.get("FAULTS_MUTANT"):

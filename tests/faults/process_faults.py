@@ -9,7 +9,7 @@ import signal
 from contextlib import suppress
 from uuid import UUID
 
-from tests.faults.plan import Fault
+from tests.faults.plan import NORMALIZERS, S3_SITE, Fault
 from tests.faults.private_mounts import fill
 from tests.faults.processes import Supervised
 from tests.faults.scene import Scene, together
@@ -26,6 +26,17 @@ async def kill_in_job(scene: Scene, fault: Fault) -> None:
     (process,) = scene.chosen(fault.target)
     await scene.job_of(process)
     process.signal(signal.SIGKILL)
+
+
+async def kill_in_upload(scene: Scene, fault: Fault) -> None:
+    """SIGKILL while it copies an object to its site in parts."""
+    (process,) = scene.chosen(fault.target)
+    with scene.stage.s3.trap(S3_SITE, of_part=True) as trap:
+        await scene.studio.upload("picture-3")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(trap.sprung.wait(), 20)
+        if trap.key:
+            process.signal(signal.SIGKILL)
 
 
 async def kill_asked_again(scene: Scene, fault: Fault) -> None:
@@ -52,7 +63,7 @@ async def kill_after_end(scene: Scene, fault: Fault) -> None:
 
 async def kill_cut_off(scene: Scene, fault: Fault) -> None:
     """Every normalizer is cut from the database for a while and killed before it is back."""
-    chosen = [process for process in scene.chosen("all") if process.name != "syncer"]
+    chosen = [process for process in scene.chosen("all") if process.name in NORMALIZERS]
     proxies = [f"{scene.stage.name}-{process.name}" for process in chosen]
     toxiproxy = scene.stage.servers.toxiproxy
     try:
@@ -119,7 +130,7 @@ async def reupload_in_job(scene: Scene, fault: Fault) -> None:
     (process,) = scene.chosen(fault.target)
     preview = await scene.job_of(process)
     if preview:
-        truth = scene.studio.previews[scene.studio.number_of(preview)]
+        truth = scene.studio.truth_of(preview)
         if truth.extension == "mp4":
             held = truth.current.sample.name if truth.current and truth.current.sample else ""
             await scene.studio.reupload(preview, "movie-5" if held != "movie-5" else "movie-4")
@@ -186,7 +197,7 @@ async def _hang(scene: Scene, fault: Fault, *, let_go: bool) -> None:
 async def clock_jump(scene: Scene, fault: Fault) -> None:
     """The wall clock of a process jumps by minutes or hours, and back after a while."""
     rng = random.Random(fault.number)
-    flag = scene.stage.flag("clock")
+    flag = scene.stage.flag(f"clock-{fault.target}")
     flag.write_text(str(rng.choice([-7200, -300, 300, 7200])))
     try:
         await asyncio.sleep(fault.seconds)

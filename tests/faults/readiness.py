@@ -11,16 +11,18 @@ import aiohttp
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.faults.stage import SITE, Stage
+from tests.faults.plan import NORMALIZERS, SITES
+from tests.faults.stage import Stage
 
-_PATIENCE: Final = 180.0  # seconds: on a busy machine five processes and two groups take their time
+_PATIENCE: Final = 180.0  # seconds: on a busy machine six processes and three groups take their time
 _LOOK_EVERY: Final = 0.3
 _READY: Final = 2  # looks in a row: a process that has just started joins its group a moment later
 
 
 async def until_ready(stage: Stage) -> None:
     """Wait until every process has started, and reads its share of the topics."""
-    groups = {f"{stage.name}.normalizer": 2, f"{stage.name}.syncer.{SITE}": 1}
+    groups = {f"{stage.name}.normalizer": len(NORMALIZERS)}
+    groups |= {f"{stage.name}.syncer.{site}": 1 for site in SITES}
     broker = AdminClient({"bootstrap.servers": stage.servers.kafka.bootstrap_servers, "log_level": 0})
     deadline = time.monotonic() + _PATIENCE
     ready = 0

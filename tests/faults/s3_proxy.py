@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -35,18 +35,24 @@ SLOW: Final = 1.5  # seconds before each answer
 
 @dataclass(eq=False)
 class Trouble:
-    """What goes wrong for the clients that it is for; `keys` are the sources that it hid."""
+    """What goes wrong for the clients that it is for, until it is `over`; `keys` are the sources that it hid."""
 
     kind: str
     clients: frozenset[str]
     keys: set[str] = field(default_factory=set)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(eq=False)
 class Trap:
-    """Holds the next write of an output by a client. `sprung` is set then; `key` is the object's."""
+    """Holds the next write of an output by a client. `sprung` is set then; `key` is the object's.
+
+    Attributes:
+        of_part: of one part of an object.
+    """
 
     client: str
+    of_part: bool = False
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     key: str = ""
@@ -62,6 +68,7 @@ class S3Proxy:
         self._troubles: list[Trouble] = []
         self._traps: list[Trap] = []
         self._hidden_before: set[str] = set()
+        self.damaged: set[str] = set()  # keys of objects of which a client got other bytes than it asked for
         self._session: aiohttp.ClientSession
 
     @contextmanager
@@ -73,14 +80,15 @@ class S3Proxy:
             yield trouble
         finally:
             self._troubles.remove(trouble)
+            trouble.over.set()
             # Absence is proven by two looks. A key that was hidden twice, for a short while each, might be looked at in
             # both: no store does that to one object, so no trouble hides what an earlier one did.
             self._hidden_before |= trouble.keys
 
     @contextmanager
-    def trap(self, client: str) -> Iterator[Trap]:
+    def trap(self, client: str, *, of_part: bool = False) -> Iterator[Trap]:
         """Hold the client's next write of an output until the block ends or lets it go on."""
-        trap = Trap(client)
+        trap = Trap(client, of_part)
         self._traps.append(trap)
         try:
             yield trap
@@ -95,19 +103,18 @@ class S3Proxy:
         client = self._names[request.transport.get_extra_info("sockname")[1]]
         key = request.path.rpartition("/")[2]
         body = await request.read()
-        kinds = [
-            trouble.kind
+        troubles = [
+            trouble
             for trouble in self._troubles
             if client in trouble.clients and self._hits(trouble, request.method, key)
         ]
-        for kind in kinds:
-            if kind in _REFUSALS:
-                status, code = _REFUSALS[kind]
-                text = "" if request.method == "HEAD" else _ERROR.format(code=code)
-                return web.Response(status=status, text=text, content_type="application/xml")
+        kinds = [trouble.kind for trouble in troubles]
+        if refusal := await self._refusal(troubles, request):
+            return refusal
         if "slow" in kinds:
             await asyncio.sleep(SLOW)
-        await self._hold(client, request.method, key)
+        if request.method == "PUT":
+            await self._hold(client, key, of_part="partNumber" in request.query)
         if "flipped" in kinds and request.method == "PUT":
             body = _flipped(body)
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP]
@@ -120,13 +127,14 @@ class S3Proxy:
                 data=io.BytesIO(body) if body else None,
                 skip_auto_headers=("Content-Type", "User-Agent"),
             ) as answer:
-                content = await answer.read()
-                status, given = answer.status, answer.headers
+                content, given = self.rewritten(await answer.read(), answer.headers)
+                status = answer.status
         except aiohttp.ClientError:
             return web.Response(status=502)
         if request.method == "GET" and status == 200 and content:
             if "flipped" in kinds:
                 content = _flipped(content)
+                self.damaged.add(key)
             if "cut" in kinds:
                 return await _cut(request, content, given)
         kept = [(name, value) for name, value in given.items() if name.lower() not in _HOP_BY_HOP]
@@ -140,6 +148,25 @@ class S3Proxy:
             await response.write_eof()
         return response
 
+    def rewritten(self, content: bytes, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
+        """What of an answer of the server goes on to the client: here, all as it is."""
+        return content, headers
+
+    @staticmethod
+    async def _refusal(troubles: Sequence[Trouble], request: web.Request) -> web.Response | None:
+        """What is answered instead of the server, after a while or at once."""
+        for trouble in troubles:
+            if trouble.kind == "silent":
+                await trouble.over.wait()
+                if request.transport:  # whoever asked may have gone
+                    request.transport.abort()
+                return web.Response(status=503)
+            if trouble.kind in _REFUSALS:
+                status, code = _REFUSALS[trouble.kind]
+                text = "" if request.method == "HEAD" else _ERROR.format(code=code)
+                return web.Response(status=status, text=text, content_type="application/xml")
+        return None
+
     def _hits(self, trouble: Trouble, method: str, key: str) -> bool:
         if trouble.kind != "sources_absent":
             return True
@@ -148,9 +175,10 @@ class S3Proxy:
         trouble.keys.add(key)
         return True
 
-    async def _hold(self, client: str, method: str, key: str) -> None:
+    async def _hold(self, client: str, key: str, *, of_part: bool) -> None:
         for trap in list(self._traps):
-            if trap.client == client and method == "PUT" and not key.startswith(("source-", "sentinel-")):
+            is_meant = trap.client == client and of_part >= trap.of_part
+            if is_meant and not key.startswith(("source-", "sentinel-")):
                 self._traps.remove(trap)
                 trap.key = key
                 trap.sprung.set()
@@ -181,9 +209,9 @@ def _flipped(content: bytes) -> bytes:
     return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
 
 
-async def _cut(request: web.Request, content: bytes, headers: aiohttp.typedefs.LooseHeaders) -> web.StreamResponse:
+async def _cut(request: web.Request, content: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
     """Promise all of it, send half, hang up."""
-    kept = {name: value for name, value in dict(headers).items() if str(name).lower() not in _HOP_BY_HOP}
+    kept = {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
     response = web.StreamResponse(status=200, headers=kept)
     response.content_length = len(content)
     with suppress(ConnectionError):

@@ -12,7 +12,8 @@ from PIL import Image
 from tests.movies import movie
 
 _MOVIES = 6
-_PICTURES = 3
+# The last is so large that it goes to S3 in parts.
+_PICTURES = ((36, 64), (36, 64), (36, 64), (1300, 1400))
 # What a broken sample may be called; none of these is true of a good one.
 BROKEN_CODES = frozenset({"not_a_movie", "corrupt", "unsupported_codec", "source_empty"})
 
@@ -36,9 +37,9 @@ def make_samples(folder: Path) -> dict[str, Sample]:
         frames = 12 + number
         path = movie(folder / f"movie-{number}.mp4", frames=frames, width=64, height=36)
         made[f"movie-{number}"] = path, frames
-    for number in range(_PICTURES):
+    for number, size in enumerate(_PICTURES):
         path = folder / f"picture-{number}.png"
-        noise = np.random.default_rng(number).integers(0, 255, (36, 64, 3), np.uint8)
+        noise = np.random.default_rng(number).integers(0, 255, (*size, 3), np.uint8)
         Image.fromarray(noise).save(path)
         made[f"picture-{number}"] = path, 1
     whole = made["movie-0"][0].read_bytes()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from tests.faults.flow import Studio
-from tests.faults.plan import ALL, PROCESSES
+from tests.faults.plan import ALL, PROCESSES, SYNCERS
 from tests.faults.processes import Supervised
 from tests.faults.stage import DATABASE_AWAY, Stage
 
@@ -33,7 +33,7 @@ class Scene:
 
     async def job_of(self, process: Supervised, seconds: float = 10.0) -> UUID | None:
         """The preview of a job that a process runs now, waiting for one; None if none comes."""
-        if process.name == "syncer":
+        if process.name in SYNCERS:
             statement = "SELECT subject FROM syncer.task WHERE state = 'running' AND worker LIKE '%-' || $1"
         else:
             statement = (

@@ -11,7 +11,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from confluent_kafka import admin
 
-from tests.faults.plan import Fault
+from tests.faults.plan import SITES, Fault
 from tests.faults.scene import Scene, together
 from tests.faults.stage import DATABASE_AWAY
 
@@ -76,7 +76,7 @@ async def rebalance_storm(scene: Scene, fault: Fault) -> None:
     name = scene.stage.name
     groups = {
         f"{name}.normalizer": ["preview-uploaded", "renormalize-requested"],
-        f"{name}.syncer.lyon": ["status-changed"],
+        **{f"{name}.syncer.{site}": ["status-changed"] for site in SITES},
     }
     ends = asyncio.get_running_loop().time() + fault.seconds
 

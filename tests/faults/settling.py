@@ -9,13 +9,15 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.bench.saying import say
-from tests.faults.checks import Violation
+from tests.faults.at_sites import unfinished
+from tests.faults.plan import SITES
 from tests.faults.stage import DATABASE_AWAY, Stage
+from tests.faults.violations import Violation
 
 PATIENCE: Final = 150.0  # seconds in all
 _STILL: Final = 3  # looks in a row that find nothing to do
 
-# What is still to be done, by name.
+# What is still to be done, by name; $1 is a site whose store is dead.
 _OPEN: Final = """
     SELECT
         (SELECT count(*) FROM normalizer.task WHERE state IN ('queued', 'running')) AS jobs,
@@ -24,22 +26,28 @@ _OPEN: Final = """
         (SELECT count(*) FROM normalizer.preview_file
          WHERE deleted_at IS NOT NULL AND (purged_at IS NULL OR tombstone_at IS NULL)) AS deletions,
         (SELECT count(*) FROM normalizer.outbox WHERE sent_at IS NULL) AS unsent,
-        (SELECT count(*) FROM syncer.task WHERE state IN ('queued', 'running')) AS copies,
+        (SELECT count(*) FROM syncer.task WHERE state IN ('queued', 'running')
+            AND split_part(subject, '/', 1) IS DISTINCT FROM $1) AS copies,
         (SELECT count(*) FROM syncer.outbox WHERE sent_at IS NULL) AS unsent_by_syncer,
-        (SELECT count(*) FROM normalizer.preview_file AS row LEFT JOIN syncer.site_preview AS seen
-            ON seen.preview_file_id = row.id
-         WHERE seen.version IS DISTINCT FROM row.version) AS unheard_by_site"""
+        (SELECT count(*) FROM normalizer.preview_file AS row CROSS JOIN unnest($2::text[]) AS named (site)
+         LEFT JOIN syncer.site_preview AS seen ON seen.preview_file_id = row.id AND seen.site = named.site
+         WHERE seen.version IS DISTINCT FROM row.version) AS unheard_by_sites"""
 
 
-async def settle(stage: Stage, patience: float = PATIENCE) -> list[Violation]:
-    """Wait until nothing is open; what is still open after `patience` seconds, as violations."""
+async def settle(stage: Stage, patience: float = PATIENCE, *, dead: str | None = None) -> list[Violation]:
+    """Wait until nothing is open; what is still open after `patience` seconds, as violations.
+
+    Args:
+        dead: a site of which the store is dead: its copies may wait.
+    """
     began = said = time.monotonic()
     still, before = 0, -1
     left: dict[str, int] = {}
     while time.monotonic() - began < patience:
         try:
             # Records that nobody has taken in yet leave no row: they are seen by the lag of the groups.
-            left = {**dict((await stage.query(_OPEN))[0]), "not_taken_in": await _lag(stage)}
+            (counts,) = await stage.query(_OPEN, dead, list(SITES))
+            left = {**counts, "not_taken_in": await _lag(stage), "begun_at_sites": await _begun(stage, dead)}
         except (*DATABASE_AWAY, KafkaException):
             pass  # a restart that just ended
         else:
@@ -56,6 +64,11 @@ async def settle(stage: Stage, patience: float = PATIENCE) -> list[Violation]:
         for name, count in left.items()
         if count
     ]
+
+
+async def _begun(stage: Stage, dead: str | None) -> int:
+    """What copies have begun at sites and not ended; what a killed one left goes after a while."""
+    return sum([len(await unfinished(stage, site)) for site in SITES if site != dead])
 
 
 async def _lag(stage: Stage) -> int:

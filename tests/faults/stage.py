@@ -23,14 +23,13 @@ from rushes_embedded.postgres import Postgres
 from rushes_embedded.studio import command_of
 from sqlalchemy import make_url
 
-from tests.faults.plan import CONFIRM_ABSENCE, LEASE, PROCESSES, STALL, SYNCER
-from tests.faults.private_mounts import mount_small_disk
+from tests.faults.plan import CONFIRM_ABSENCE, FOLDER_SITE, LEASE, PROCESSES, S3_SITE, STALL, SYNCERS
+from tests.faults.private_mounts import MountedFolder, mount_small_disk
 from tests.faults.processes import Supervised
 from tests.faults.s3_proxy import S3Proxy
 from tests.faults.toxiproxy import Toxiproxy
 from tests.world import TOPICS
 
-SITE: Final = "lyon"
 # What a look into a database meets that is restarting, or ends all its connections.
 DATABASE_AWAY: Final = (
     OSError,
@@ -100,9 +99,18 @@ class Stage:
     environment: dict[str, str]
     database_url: str
     s3: S3Proxy
-    small_disks: bool
+    own_mounts: bool
+    lyon_disk: MountedFolder = field(init=False)  # mounted if this run may
     processes: dict[str, Supervised] = field(default_factory=dict)
     operations: dict[str, str] = field(default_factory=dict)  # each process's address for probes
+
+    def __post_init__(self) -> None:
+        self.lyon_disk = MountedFolder(self.folder / f"{FOLDER_SITE}-disk", self.lyon)
+
+    @property
+    def mortal(self) -> tuple[str, ...]:
+        """The sites of which the store can die here."""
+        return (S3_SITE, FOLDER_SITE) if self.own_mounts else (S3_SITE,)
 
     @property
     def prefix(self) -> str:
@@ -110,9 +118,9 @@ class Stage:
         return f"{self.name}."
 
     @property
-    def site(self) -> Path:
-        """The site's folder."""
-        return self.folder / SITE
+    def lyon(self) -> Path:
+        """The folder of the site that is one."""
+        return self.folder / FOLDER_SITE
 
     def scratch(self, process: str) -> Path:
         """A process's scratch folder."""
@@ -137,7 +145,7 @@ async def open_stage(
     name: str,
     *,
     mutant: str | None = None,
-    small_disks: bool = False,
+    own_mounts: bool = False,
     settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
     """A stage with running services.
@@ -145,6 +153,7 @@ async def open_stage(
     Args:
         name: of the instance; lower case letters, digits and dashes.
         mutant: switched on in every process.
+        own_mounts: this process has mounts of its own: scratch disks are small, and a site's folder is mounted.
         settings: over those of every stage.
     """
     async with AsyncExitStack() as resources:
@@ -153,14 +162,17 @@ async def open_stage(
         (folder / "flags").mkdir()
         servers.kafka.ensure_topics([Topic(f"{name}.{topic}", config=config) for topic, config in TOPICS.items()])
         url = servers.postgres.create_database(name.replace("-", "_"))
-        s3 = S3Proxy(servers.objects.endpoint_url, PROCESSES)
+        s3 = S3Proxy(servers.objects.endpoint_url, (*PROCESSES, S3_SITE))
         await resources.enter_async_context(s3.serve())
         environment = {**_environment(servers, name, folder, url), **(settings or {})}
-        stage = Stage(name, servers, folder, environment, _plain(url), s3, small_disks)
+        stage = Stage(name, servers, folder, environment, _plain(url), s3, own_mounts)
+        if own_mounts:
+            await stage.lyon_disk.mount()
+            resources.push_async_callback(stage.lyon_disk.unmount)
         for service in ("rushes-normalizer", "rushes-syncer"):
             await _run([*command_of(service), "migrate", "--store"], stage.environment)
         for process in PROCESSES:
-            if small_disks:
+            if own_mounts:
                 mount_small_disk(stage.scratch(process))
                 resources.callback(partial(_unmount, stage.scratch(process)))
             own = await _own(stage, process, mutant)
@@ -185,8 +197,15 @@ def _environment(servers: Servers, name: str, folder: Path, url: str) -> dict[st
         "STORE__BUCKET_PREFIX": f"{name}-",
         "STORE__CONNECT_TIMEOUT": "2",
         "STORE__READ_TIMEOUT": "10",
-        f"SITES__{SITE.upper()}__KIND": "local",
-        f"SITES__{SITE.upper()}__ROOT": str(folder / SITE),
+        "SITES__LYON__KIND": "local",
+        "SITES__LYON__ROOT": str(folder / FOLDER_SITE),
+        **_at_oslo("KIND", "s3"),
+        **_at_oslo("ENDPOINT_URL", servers.objects.endpoint_url),
+        **_at_oslo("ACCESS_KEY_ID", servers.objects.access_key_id),
+        **_at_oslo("SECRET_ACCESS_KEY", servers.objects.secret_access_key),
+        **_at_oslo("BUCKET_PREFIX", f"{name}-{S3_SITE}-"),
+        **_at_oslo("CONNECT_TIMEOUT", "2"),
+        **_at_oslo("READ_TIMEOUT", "10"),
         "LEASE": str(LEASE),
         "HEARTBEAT": "0.5",
         "JANITOR_INTERVAL": "0.5",
@@ -200,6 +219,8 @@ def _environment(servers: Servers, name: str, folder: Path, url: str) -> dict[st
         "LOSS_LIMIT": "100",
         "RETRY_FIRST_WAIT": "0.2",
         "RETRY_LONGEST_WAIT": "2",
+        "STORE_PROBE_FIRST_WAIT": "0.5",
+        "STORE_PROBE_LONGEST_WAIT": "4",
         "SINGLE_OFFSET": "1",
         "BULK_OFFSET": "3",
         "PURGE_AFTER": "4",
@@ -213,8 +234,12 @@ def _environment(servers: Servers, name: str, folder: Path, url: str) -> dict[st
     return {**os.environ, **settings}
 
 
+def _at_oslo(name: str, value: str) -> dict[str, str]:
+    return {f"SITES__{S3_SITE.upper()}__{name}": value}
+
+
 async def _own(stage: Stage, process: str, mutant: str | None) -> dict[str, str]:
-    """A process's environment: a proxy of its own to the database and to the store, and its operations port."""
+    """A process's environment: a proxy of its own to the database and to each store, and its operations port."""
     port, operations_port = free_ports(2)
     address = make_url(stage.environment["DATABASE_URL"])
     assert address.port
@@ -223,19 +248,23 @@ async def _own(stage: Stage, process: str, mutant: str | None) -> dict[str, str]
         **stage.environment,
         "DATABASE_URL": address.set(port=port).render_as_string(hide_password=False),
         "STORE__ENDPOINT_URL": f"http://{LOOPBACK}:{stage.s3.ports[process]}",
+        **_at_oslo("ENDPOINT_URL", f"http://{LOOPBACK}:{stage.s3.ports[S3_SITE]}"),
         "SCRATCH": str(stage.scratch(process)),
         "OPERATIONS_PORT": str(operations_port),
         "FAULTS_FLAGS": str(stage.folder / "flags"),
+        "FAULTS_PROCESS": process,
         "FAULTS_MUTANT": mutant or "",
     }
 
 
 def _command(process: str, mutant: str | None) -> Sequence[str]:
     """The console script; through `tests.faults.process` where a clock jumps, an encoder lies or a mutant lives."""
-    service = "syncer" if process == SYNCER else "normalizer"
+    if process in SYNCERS:
+        only = process.removeprefix("syncer-")
+        return [sys.executable, "-m", "tests.faults.process", "syncer", "run", "--site", only]
     if mutant or process == "normalizer-2":
-        return [sys.executable, "-m", "tests.faults.process", service, "run"]
-    return [*command_of(f"rushes-{service}"), "run"]
+        return [sys.executable, "-m", "tests.faults.process", "normalizer", "run"]
+    return [*command_of("rushes-normalizer"), "run"]
 
 
 def _plain(url: str) -> str:

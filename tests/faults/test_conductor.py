@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from rushes_embedded.kafka_jars import find_apache_kafka
 
-from tests.faults.checks import PROMISES
 from tests.faults.kinds import DOINGS
 from tests.faults.mutants import MUTANTS
 from tests.faults.plan import KINDS, plan_faults, plan_flow
 from tests.faults.toxiproxy import find_toxiproxy
+from tests.faults.violations import PROMISES
 
 ROOT = Path(__file__).parents[2]
 SEED, FAULTS = 11, 25

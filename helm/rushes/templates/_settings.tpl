@@ -93,7 +93,7 @@ Takes: prefix, store, folder (below /etc/rushes).
 {{/* What a site takes, as items of `env`. Takes: name, site. */}}
 {{- define "rushes.siteTakes" -}}
 {{- $prefix := printf "SITES__%s" (upper .name) -}}
-{{- range $name, $value := dict "PROJECTS" (join "," .site.projects) "KINDS" (join "," .site.kinds) "MAX_AGE" (.site.maxAge | int64) }}
+{{- range $name, $value := dict "PROJECTS" (join "," .site.projects) "KINDS" (join "," .site.kinds) "MAX_AGE" (.site.maxAge | int64) "BANDWIDTH" .site.bandwidth }}
 {{- if $value }}
 - name: {{ $prefix }}__{{ $name }}
   value: {{ $value | quote }}

@@ -16,6 +16,7 @@ from rushes_runtime.store import (
     Condition,
     IfAbsent,
     IfMatch,
+    LocalStore,
     ObjectAbsentError,
     ObjectStat,
     PreconditionFailedError,
@@ -148,6 +149,22 @@ async def test_an_absent_object_is_a_positive_answer_and_an_absent_bucket_takes_
         await _write(store, b"x", Unconditional(), bucket="nowhere")
     with pytest.raises(StoreUnavailableError):
         [stat async for stat in store.list("nowhere")]
+
+
+async def test_a_disk_that_is_unmounted_in_mid_write_leaves_no_bucket_where_it_was(tmp_path: Path) -> None:
+    place, disk = tmp_path / "site", tmp_path / "disk"
+    store = LocalStore(place)
+    await store.ensure_bucket("movies")
+    content = _content(PARTED)
+    async with store.write("movies", KEY, size=PARTED, content_type="", condition=IfAbsent()) as writing:
+        await writing.write(content)
+        place.rename(disk)
+        place.mkdir()
+        with pytest.raises(StoreUnavailableError):
+            await writing.commit()
+    with pytest.raises(StoreUnavailableError):  # as none was made by the first, the next is not taken either
+        await _write(store, content, IfAbsent())
+    assert not list(place.iterdir())
 
 
 async def test_listings_of_many_pages_are_in_the_order_of_the_bytes_of_their_keys(store: Store) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from rushes_embedded.stack import Stack
 from rushes_normalizer.hashing import sha256_of
 from rushes_runtime import ledger
 from rushes_runtime.circuits import NeededStore
@@ -25,6 +26,7 @@ from rushes_syncer.deciding import Decision, SyncRules
 from rushes_syncer.sites import SitePreview, subject_prefix
 from rushes_syncer.workshop import CopyWorkshop
 
+from tests.faults.s3_proxy import S3Proxy
 from tests.integration.syncer.follower import Follower, Streamed, change, follower, keys_of
 from tests.world import World, eventually, playing
 
@@ -94,6 +96,26 @@ async def test_a_site_whose_writes_hang_takes_no_slot_of_another(world: World, b
         assert len(await keys_of(lyon.site)) == 6
 
 
+async def test_the_bandwidth_of_a_site_limits_its_copies_and_no_others(world: World) -> None:
+    two = world.with_settings(
+        SITES__OSLO__KIND="local", SITES__OSLO__ROOT=str(world.folder / "oslo"), SITES__LYON__BANDWIDTH="200k"
+    )
+    await two.prepare()
+    preview = uuid4()
+    async with follower(two) as lyon:
+        files = await lyon.publish(preview, b"x" * 200 * 1024)
+        two.process("rushes-syncer", "run")
+        try:
+            await two.send(change(preview, 2, PreviewStatus.READY, files))
+            took = "SELECT subject, extract(epoch FROM ended_at - started_at) AS seconds FROM task WHERE state = 'done'"
+            rows = await eventually(lambda: lyon.database.fetch(took), lambda rows: len(rows) == 2)
+        finally:
+            two.stop_processes()
+    seconds = {row.subject.partition("/")[0]: row.seconds for row in rows}
+    assert seconds["lyon"] > 1.9, "two objects of 200 kB"
+    assert seconds["oslo"] < seconds["lyon"]
+
+
 async def test_a_site_that_is_down_delays_no_other_and_gets_its_copies_once_it_is_back(world: World) -> None:
     two = world.with_settings(SITES__OSLO__KIND="local", SITES__OSLO__ROOT=str(world.folder / "oslo"))
     settings = two.syncer_settings()
@@ -129,5 +151,43 @@ async def test_a_site_that_is_down_delays_no_other_and_gets_its_copies_once_it_i
                 lambda rows: [tuple(row) for row in rows] == [("done", 0)] * 6,
             )
             assert process.poll() is None
+        finally:
+            two.stop_processes()
+
+
+@pytest.mark.parametrize("command", ["run", "full"])
+async def test_a_site_that_gives_no_answer_delays_no_other(world: World, stack: Stack, command: str) -> None:
+    proxy = S3Proxy(stack.objects.endpoint_url, ("bergen",))
+    at_bergen = {
+        "KIND": "s3",
+        "ENDPOINT_URL": f"http://127.0.0.1:{proxy.ports['bergen']}",
+        "BUCKET_PREFIX": f"{world.environment['STORE__BUCKET_PREFIX']}bergen-",
+        "READ_TIMEOUT": "300",  # longer than this waits
+        **{name: world.environment[f"STORE__{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")},
+    }
+    # By its name it comes first wherever one comes after the other.
+    two = world.with_settings(**{f"SITES__BERGEN__{name}": value for name, value in at_bergen.items()})
+    preview = uuid4()
+    async with proxy.serve(), follower(two) as lyon:
+        await two.prepare()
+        files = await lyon.publish(preview, b"x")
+        wanted = {stored.key for stored in files[1:]}
+        with proxy.trouble("silent", frozenset({"bergen"})):
+            process = two.process("rushes-syncer", command)
+            try:
+                if command == "run":
+                    await two.send(change(preview, 2, PreviewStatus.READY, files))
+                await eventually(lyon.held, lambda held: held == wanted)
+                if command == "full":
+                    await eventually(lambda: lyon.database.fetch("SELECT 1 FROM site WHERE passed_at IS NOT NULL"))
+                assert process.poll() is None, "it still waits for the other one"
+            finally:
+                if command == "full":
+                    two.stop_processes()
+        try:
+            if command == "full":
+                two.process("rushes-syncer", command)
+            async with open_store(two.syncer_settings().sites["bergen"]) as bergen:
+                await eventually(lambda: keys_of(bergen), lambda held: held == wanted)
         finally:
             two.stop_processes()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from aiokafka import ConsumerRecord
+from rushes_embedded.broker import Topic
 from rushes_runtime.store import Unconditional
 from rushes_schemas import CONTRACTS, FilesSynced, PreviewStatus
 
 from tests.integration.syncer.follower import change, follower
-from tests.world import World, eventually
+from tests.world import TOPICS, World, eventually
 
 
 def _told(record: ConsumerRecord[bytes, bytes]) -> FilesSynced:
@@ -44,6 +47,34 @@ async def test_a_copy_is_told_with_its_version_and_so_is_what_a_pass_completed(w
             }
         finally:
             world.stop_processes()
+
+
+@pytest.mark.apache_kafka
+async def test_a_syncer_copies_without_the_topic_says_what_is_missing_and_tells_all_once_it_is_there(
+    world: World,
+) -> None:
+    prefix = f"{world.prefix}before."
+    before = replace(world, prefix=prefix, environment={**world.environment, "KAFKA__TOPIC_PREFIX": prefix})
+    topics = {topic: Topic(prefix + topic, config=config) for topic, config in TOPICS.items()}
+    late = topics.pop("files-synced")
+    before.broker.ensure_topics(topics.values())
+    await before.prepare()
+    previews = [uuid4(), uuid4()]
+    async with follower(before) as lyon:
+        files = {each: await lyon.publish(each, b"x") for each in previews}
+        before.process("rushes-syncer", "run", log="syncer")
+        try:
+            await before.send(*(change(each, 2, PreviewStatus.READY, files[each]) for each in previews))
+            await eventually(lyon.held, lambda held: len(held) == 4)
+            log = before.folder / "syncer.log"
+            missing = f"there is no topic {late.name}"
+            await eventually(lambda: asyncio.to_thread(log.read_text), lambda said: missing in said)
+            assert "migrate --topics" in log.read_text()
+            before.broker.ensure_topics([late])
+            records = await eventually(lambda: before.records("files-synced"), lambda records: len(records) == 2)
+        finally:
+            before.stop_processes()
+    assert {_told(record).preview_file_id for record in records} == set(previews)
 
 
 @pytest.mark.any_broker

@@ -39,11 +39,16 @@ _OUTBOX: Final = "SELECT count(*) AS pending FROM outbox WHERE sent_at IS NULL"
 
 @dataclass(frozen=True)
 class Figure:
-    """A value of a gauge."""
+    """A value of a gauge.
+
+    Attributes:
+        passes: it is of something that may go. What is measured no more is shown no more; else it is 0 from then on.
+    """
 
     gauge: Gauge
     value: float
     labels: tuple[str, ...] = ()
+    passes: bool = False
 
 
 Measure = Callable[[AsyncConnection], Awaitable[Sequence[Figure]]]
@@ -61,6 +66,7 @@ class Figures:
         self._measure = measure
         self._count_from = 0.0
         self._shown: set[tuple[Gauge, tuple[str, ...]]] = set()
+        self._passing: set[tuple[Gauge, tuple[str, ...]]] = set()
 
     async def sample(self) -> None:
         """Look at what takes no time, and count what takes some if its time has come."""
@@ -83,6 +89,7 @@ class Figures:
             else:
                 gauge.set(0)
         self._shown.clear()
+        self._passing.clear()
         metrics.OUTBOX_OLDEST.set(0)
         metrics.LEASE_OVERDUE.set(0)
         self._count_from = 0.0
@@ -90,6 +97,10 @@ class Figures:
     def _show(self, figures: Sequence[Figure]) -> None:
         values = {(figure.gauge, figure.labels): figure.value for figure in figures}
         self._shown |= set(values)
+        for gauge, labels in self._passing - set(values):
+            gauge.remove(*labels)
+        self._shown -= self._passing - set(values)
+        self._passing = {(figure.gauge, figure.labels) for figure in figures if figure.passes}
         for gauge, labels in self._shown:  # what was there before is none now
             child = gauge.labels(*labels) if labels else gauge
             child.set(values.get((gauge, labels), 0))

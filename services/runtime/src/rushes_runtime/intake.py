@@ -23,7 +23,7 @@ from rushes_runtime import metrics, outbox
 from rushes_runtime.database import Database, after_commit, is_away, is_refused_data
 from rushes_runtime.envelopes import REASONS, Received, UnreadableError, read_event, trace_of
 from rushes_runtime.health import Health
-from rushes_runtime.kafka import CredentialFiles, make_consumer, part_with
+from rushes_runtime.kafka import CredentialFiles, TopicsAbsentError, insist_on_topics, make_consumer, part_with
 from rushes_runtime.settings import KafkaSettings
 from rushes_runtime.waiting import wait_or_stop
 
@@ -61,10 +61,6 @@ class EventHandler(Protocol):
 
 
 Refused = tuple[Received, UnreadableError]
-
-
-class TopicsAbsentError(Exception):
-    """The broker shows none of these topics; the text says what to do."""
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -158,21 +154,12 @@ class Intake:
         consumer = make_consumer(self._kafka, self._group)
         try:
             await consumer.start()
-            await self._check_topics(consumer)
+            insist_on_topics(self._kafka, self._contracts, await consumer.topics(), "Read")
             consumer.subscribe(list(self._contracts), listener=_Rebalances(self._group, self._joined))
             self._health.waiting_for[self._name] = "Kafka: the consumer group is not joined yet"
             await self._consume(consumer, credentials, stop)
         finally:
             await part_with(consumer)
-
-    async def _check_topics(self, consumer: AIOKafkaConsumer) -> None:
-        """A topic that is absent would be waited for in silence, or made by the broker with settings of its own."""
-        absent = sorted(self._contracts.keys() - await consumer.topics())
-        if absent:
-            raise TopicsAbsentError(
-                f"there is no topic {', '.join(absent)}, or none that {self._kafka.sasl_username or 'this user'} may"
-                " see: create topics with `rushes-normalizer migrate --topics`, or grant Describe and Read on them"
-            )
 
     def _joined(self) -> None:
         self._health.to_join.discard(self._group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -35,6 +35,28 @@ _READ_RECORDS: Final = 1000
 _GOODBYE: Final = 5.0  # seconds
 _lingering: set[asyncio.Task[None]] = set()
 KEPT_A_MONTH: Final = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
+
+
+class TopicsAbsentError(Exception):
+    """The broker shows none of these topics; the text says what to do."""
+
+
+def insist_on_topics(settings: KafkaSettings, wanted: Iterable[str], there: Collection[str], right: str) -> None:
+    """A topic that is absent would be waited for in silence, or made by the broker with settings of its own.
+
+    Args:
+        wanted: with the prefix.
+        there: what the broker shows to this user.
+        right: beside Describe, that is needed: `Read` or `Write`.
+
+    Raises:
+        TopicsAbsentError: not all are there.
+    """
+    if absent := sorted(set(wanted) - set(there)):
+        raise TopicsAbsentError(
+            f"there is no topic {', '.join(absent)}, or none that {settings.sasl_username or 'this user'} may"
+            f" see: create topics with `migrate --topics` of who writes them, or grant Describe and {right}"
+        )
 
 
 class CredentialFiles:

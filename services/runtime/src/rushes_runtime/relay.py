@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from rushes_runtime import metrics, outbox
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.health import Health
-from rushes_runtime.kafka import CredentialFiles, make_producer, part_with
+from rushes_runtime.kafka import CredentialFiles, TopicsAbsentError, insist_on_topics, make_producer, part_with
 from rushes_runtime.leases import RoleLease
 from rushes_runtime.settings import KafkaSettings
 from rushes_runtime.waiting import Hint, wait_or_stop
@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 _BATCH_ROWS: Final = 500
 _BATCH_BYTES: Final = 4_000_000
 _STARTING: Final = 10.0  # seconds
+_TOPICS_AGAIN: Final = 2.0  # seconds
 
 # Unsent rows are found by their mark, never by a remembered id: ids are given before commits.
 _UNSENT: Final = """
@@ -72,6 +73,11 @@ class Relay:
                 try:
                     if await self._lease.hold():
                         await self._lead(stop)
+                except TopicsAbsentError as error:
+                    log.warning("relay_waits_for_topics", error=str(error))
+                    self._health.waiting_for["relay"] = f"Kafka: {error}"
+                    stopping = stop.is_set()
+                    await wait_or_stop(stop, _TOPICS_AGAIN)
                 except KafkaError as error:
                     # ProducerFenced too: another process took over, or our own successor producer will.
                     log.warning("relay_lost_producer", error=repr(error))
@@ -96,6 +102,7 @@ class Relay:
             await self._start(producer)
             log.info("relay_leads", transactional_id=self._transactional_id)
             renewed = time.monotonic()
+            seen: set[str] = set()  # topics
             last: int | None = None  # of what stood in the outbox at `stop`; what others write since is theirs to send
             while True:
                 self._beat()
@@ -114,6 +121,7 @@ class Relay:
                 if last is not None and (not rows or rows[0].id > last):
                     return
                 if rows:
+                    await self._look_for_topics(producer, rows, seen)
                     await self._send(producer, rows)
                 else:
                     await self.hint.wait(stop, self._poll_interval)
@@ -131,6 +139,16 @@ class Relay:
                 await producer.start()
         except TimeoutError:
             raise KafkaTimeoutError(f"{self._transactional_id} could not begin within {_STARTING:.0f} s") from None
+
+    async def _look_for_topics(self, producer: AIOKafkaProducer, rows: list[Any], seen: set[str]) -> None:
+        """Look once for each topic of these rows. Rows leave in order, so all wait for one whose topic is not there."""
+        wanted = {self._kafka.topic_prefix + row.topic for row in rows}
+        if wanted <= seen:
+            return
+        there = (await producer.client.fetch_all_metadata()).topics()
+        insist_on_topics(self._kafka, wanted, there, "Write")
+        seen |= wanted
+        self._health.waiting_for.pop("relay", None)
 
     async def _send(self, producer: AIOKafkaProducer, rows: list[Any]) -> None:
         async with producer.transaction():

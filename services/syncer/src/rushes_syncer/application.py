@@ -16,7 +16,9 @@ from rushes_runtime.store import open_store
 from rushes_runtime.wiring import run_roles
 
 from rushes_syncer.abandoned import AbandonedUploads
+from rushes_syncer.bandwidth import Bandwidth
 from rushes_syncer.bootstrap import Bootstrap
+from rushes_syncer.forgetting import group_of
 from rushes_syncer.intake import CONTRACTS_BY_TOPIC, StatusIntake
 from rushes_syncer.reconciling import Reconciler
 from rushes_syncer.settings import SyncerSettings
@@ -42,12 +44,13 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
         }
 
         rules = {name: settings.rules_of(name) for name in stores}
+        bandwidths = {name: Bandwidth(settings.sites[name].bandwidth) for name in stores}
 
         def make_intakes(health: Health, wake: Callable[[], None]) -> list[Role]:
             intakes = [
                 Intake(
                     service="syncer",
-                    group=f"{settings.instance}.syncer.{name}",
+                    group=group_of(settings.instance, name),
                     kafka=settings.kafka,
                     contracts=CONTRACTS_BY_TOPIC,
                     database=database,
@@ -71,7 +74,7 @@ async def run(settings: SyncerSettings, roles: frozenset[str], only_sites: froze
                 NeededStore("main", main),
                 *(NeededStore(name, store, subject_prefix(name), written=True) for name, store in stores.items()),
             ],
-            workshop=CopyWorkshop(database, main, stores, rules, settings.instance),
+            workshop=CopyWorkshop(database, main, stores, rules, settings.instance, bandwidths),
             make_intakes=make_intakes,
             confirm_absence_after=_CONFIRM_ABSENCE_AFTER,
             beside_worker=lambda _health, _circuits, _ended: AbandonedUploads(stores),

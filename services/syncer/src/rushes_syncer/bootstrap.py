@@ -20,7 +20,7 @@ from rushes_syncer import site_states
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY: Final = 1.0  # seconds, while it is new
-_MARK_EVERY: Final = 60.0  # seconds between marks that the site is there
+MARK_EVERY: Final = 60.0  # seconds between marks that the site is there
 _TELL_EVERY: Final = 30.0  # seconds between lines of progress
 
 _RECORD: Final = text("""
@@ -63,7 +63,7 @@ class Bootstrap:
         if now >= self._mark_at:
             async with self._database.begin() as connection:
                 self._bootstrapped = await site_states.mark_there(connection, self._site)
-            self._mark_at = now + _MARK_EVERY
+            self._mark_at = now + MARK_EVERY
         if not self._bootstrapped:
             self._was_new = True
             self._bootstrapped = await self._has_passed(consumer)

@@ -23,6 +23,7 @@ from rushes_runtime.store import open_store, place_sentinels
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import application
+from rushes_syncer.commands.forget import forget_site
 from rushes_syncer.commands.full import full
 from rushes_syncer.commands.options import Sites, chosen_sites
 from rushes_syncer.commands.sites import reconcile_sites, sites
@@ -86,6 +87,7 @@ app.command()(full)
 app.command("verify")(verify_sites)
 app.command()(sites)
 app.command("reconcile")(reconcile_sites)
+app.command("forget")(forget_site)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from rushes_runtime.settings import Name, RuntimeSettings, Seconds, StoreSetting
 from rushes_schemas import ObjectKind
 
 from rushes_syncer.deciding import SyncRules
+from rushes_syncer.quantities import parse_bytes
 
 Item = TypeVar("Item")
 
@@ -18,6 +19,11 @@ Item = TypeVar("Item")
 def _parted(value: object) -> object:
     """`a,b` as its parts; what is not one text stays as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _as_bytes(value: object) -> object:
+    """`50M` as bytes; a number stays as it is."""
+    return parse_bytes(value) if isinstance(value, str) else value
 
 
 ByCommas = Annotated[frozenset[Item], BeforeValidator(_parted)]
@@ -34,6 +40,9 @@ class SiteSettings(StoreSettings):
     )
     max_age: Seconds | None = Field(
         None, description="Seconds after an upload in which it is copied; default: for ever."
+    )
+    bandwidth: Annotated[int, Field(gt=0), BeforeValidator(_as_bytes)] | None = Field(
+        None, description="Bytes a second of all copies of a process to it together, such as 50M; default: no limit."
     )
 
 
@@ -62,3 +71,9 @@ class SyncerSettings(RuntimeSettings):
             kinds=own.kinds,
             max_age=None if own.max_age is None else timedelta(seconds=own.max_age),
         )
+
+
+class AnySitesSettings(SyncerSettings):
+    """As the syncer's; there may be no site left."""
+
+    sites: dict[Name, SiteSettings] = Field(default_factory=dict, description="The sites that there are.")

@@ -141,17 +141,17 @@ async def figures(connection: AsyncConnection) -> list[Figure]:
     """What waits for each site, how far it is, and what the last pass over it left."""
     found = []
     for row in await connection.execute(_FIGURES):
-        site = (row.name,)
-        found += [
-            Figure(metrics.WAITING, row.waiting, site),
-            Figure(metrics.BOOTSTRAPPED, float(row.bootstrapped_at is not None), site),
-            Figure(metrics.PREVIEWS, row.wanted_previews, (row.name, "wanted")),
-            Figure(metrics.PREVIEWS, row.previews, (row.name, "held")),
-            Figure(metrics.STOCK, row.wanted_bytes, (row.name, "wanted")),
-            Figure(metrics.STOCK, row.bytes, (row.name, "held")),
-            Figure(metrics.FULL_PASS, float(row.passed), site),
-            Figure(metrics.DRIFT, row.lacking, (row.name, "missing")),
-            Figure(metrics.DRIFT, row.different, (row.name, "different")),
-            Figure(metrics.DRIFT, row.extra, (row.name, "extra")),
-        ]
+        for gauge, value, *more in (
+            (metrics.WAITING, row.waiting),
+            (metrics.BOOTSTRAPPED, float(row.bootstrapped_at is not None)),
+            (metrics.PREVIEWS, row.wanted_previews, "wanted"),
+            (metrics.PREVIEWS, row.previews, "held"),
+            (metrics.STOCK, row.wanted_bytes, "wanted"),
+            (metrics.STOCK, row.bytes, "held"),
+            (metrics.FULL_PASS, float(row.passed)),
+            (metrics.DRIFT, row.lacking, "missing"),
+            (metrics.DRIFT, row.different, "different"),
+            (metrics.DRIFT, row.extra, "extra"),
+        ):
+            found.append(Figure(gauge, value, (row.name, *more), passes=True))
     return found

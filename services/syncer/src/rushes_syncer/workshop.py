@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID
 
 import structlog
@@ -21,6 +22,7 @@ from rushes_schemas import PLACES, FailureCode, FilesSynced, ObjectKind, StoredF
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_syncer import metrics, site_states, sites, synced
+from rushes_syncer.bandwidth import UNLIMITED, Bandwidth
 from rushes_syncer.copying import copy_object
 from rushes_syncer.deciding import Decision, SyncRules, wanted_files
 from rushes_syncer.sites import Held, SitePreview
@@ -53,12 +55,18 @@ class CopyWorkshop:
         stores: Mapping[str, Store],
         rules: Mapping[str, SyncRules],
         instance: str,
+        bandwidths: Mapping[str, Bandwidth] = MappingProxyType({}),
     ) -> None:
+        """
+        Args:
+            bandwidths: of the sites that have a limit.
+        """
         self._database = database
         self._main = main
         self._stores = stores
         self._rules = rules
         self._instance = instance
+        self._bandwidths = bandwidths
         for kind in ("copy", "prune"):  # from the start, so that the first of a kind is seen as one more
             JOBS.labels(kind, "done", "")
             for code in FailureCode:
@@ -100,7 +108,7 @@ class CopyWorkshop:
                 metrics.BYTES.labels(site, "held").inc(stored.bytes)
                 continue
             try:
-                copied.append(await self._copy(store, stored, preview_file_id, progress))
+                copied.append(await self._copy(site, store, stored, preview_file_id, progress))
                 metrics.OBJECTS.labels(site, "copied").inc()
                 metrics.BYTES.labels(site, "copied").inc(copied[-1].bytes)
             except ObjectAbsentError:
@@ -133,7 +141,9 @@ class CopyWorkshop:
                 store, bucket, key, lambda: fenced_writes.confirm_held(self._database, task, progress.moved)
             )
 
-    async def _copy(self, store: Store, stored: StoredFile, preview_file_id: UUID, progress: Progress) -> Held:
+    async def _copy(
+        self, site: str, store: Store, stored: StoredFile, preview_file_id: UUID, progress: Progress
+    ) -> Held:
         copy = await copy_object(
             self._main,
             store,
@@ -143,6 +153,7 @@ class CopyWorkshop:
             size=stored.bytes,
             sha256=stored.sha256,
             moved=lambda _moved: progress.moved(),
+            bandwidth=self._bandwidths.get(site, UNLIMITED),
         )
         return Held(stored.bucket, stored.key, preview_file_id, copy.bytes, copy.sha256, copy.etag, copy.source_etag)
 

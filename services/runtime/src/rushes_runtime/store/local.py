@@ -154,7 +154,7 @@ class LocalStore:
         """Put a written file in an object's place. Raises `PreconditionFailedError`."""
         target = self.path(bucket, key)
         with _answers(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folders(bucket, target.parent)
             now = time.time_ns()
             seconds = int(modified.timestamp()) if modified else now // 10**9
             os.utime(temporary, ns=(now, seconds * 10**9 + now % 10**9))
@@ -176,8 +176,14 @@ class LocalStore:
                 if not self._bucket(bucket).is_dir():
                     msg = f"the bucket {self._bucket(bucket)} is not there: run migrate --store, or mount it"
                     raise StoreUnavailableError(msg) from None
-                folder.mkdir(parents=True, exist_ok=True)
+                self._make_folders(bucket, folder)
                 return temporary, temporary.open("xb", buffering=0)
+
+    def _make_folders(self, bucket: str, folder: Path) -> None:
+        """Make folders below a bucket, never the bucket: where a disk was unmounted nothing may look like one."""
+        below = folder.relative_to(self._bucket(bucket))
+        for each in reversed([below, *below.parents][:-1]):
+            (self._bucket(bucket) / each).mkdir(exist_ok=True)
 
     async def download(self, bucket: str, key: str, path: Path, moved: Moved | None = None) -> Downloaded:
         return await transfers.download(self, bucket, key, path, moved)

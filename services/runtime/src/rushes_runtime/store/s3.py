@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -197,10 +198,12 @@ class S3Store:
 
         while True:
             page = await self._endpoint.ask("list_uploads", bucket, "", uploads)
+            # The server's clock says when an upload was begun, and may be off by more than any upload takes.
+            off = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]) - datetime.now(UTC)
             stale += [
                 (upload["Key"], upload["UploadId"])
                 for upload in page.get("Uploads", [])
-                if upload["Initiated"] < begun_before and ours(upload["Key"])
+                if upload["Initiated"] < begun_before + off and ours(upload["Key"])
             ]
             if not page.get("IsTruncated"):
                 break

@@ -53,12 +53,13 @@ def full(
     chosen = given.chosen_sites(settings, site)
     given.chosen_source(settings, source, chosen)
     names = sorted(chosen - {source})
-    effort = Effort(order.value, number_workers, number_attempts, given.given_bandwidth(bandwidth))
+    bandwidths = given.given_bandwidth(settings, bandwidth, names)
     from_when = given.given_since(since)
 
     async def one(name: str, sides: Sides, bar: PassBar) -> PassReport:
         rules = given.given_rules(settings, name, skip_broken, skip_missing)
         scope = Scope(rules, project or project_id, source, from_when, force_resync)
+        effort = Effort(order.value, number_workers, number_attempts, bandwidths[name])
         return await full_pass(sides, name, PassOptions(scope, effort, dry_run), watch=bar)
 
     async def main() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -32,7 +32,11 @@ Attempts = Annotated[
     int, typer.Option("--number-attempts", "--number-attemps", min=1, max=20, help="Tries of each object.")
 ]
 Bandwidth = Annotated[
-    str | None, typer.Option(help="Bytes a second of all copies to a site together, such as 50M or 1G.")
+    str | None,
+    typer.Option(
+        help="Bytes a second of all copies to a site together, such as 50M or 1G. Default: the site's BANDWIDTH.",
+        show_default=False,
+    ),
 ]
 Since = Annotated[
     str | None,
@@ -63,9 +67,10 @@ def given_rules(settings: SyncerSettings, site: str, skip_broken: bool | None, s
     return replace(settings.rules_of(site), **{name: value for name, value in given.items() if value is not None})
 
 
-def given_bandwidth(text: str | None) -> int | None:
-    """`--bandwidth` in bytes a second."""
-    return None if text is None else _parsed("--bandwidth", parse_bytes, text)
+def given_bandwidth(settings: SyncerSettings, text: str | None, names: Iterable[str]) -> dict[str, int | None]:
+    """Bytes a second by site: `--bandwidth`, or what its settings say."""
+    given = None if text is None else _parsed("--bandwidth", parse_bytes, text)
+    return {name: given or settings.sites[name].bandwidth for name in names}
 
 
 def given_since(text: str | None) -> datetime | None:

@@ -49,10 +49,11 @@ def verify_sites(
         fail("--remove-extra goes with --repair", 2)
     settings = settings_or_exit(SyncerSettings)
     names = sorted(given.chosen_sites(settings, site))
-    effort = Effort("biggest", number_workers, number_attempts, given.given_bandwidth(bandwidth))
+    bandwidths = given.given_bandwidth(settings, bandwidth, names)
 
     async def one(name: str, sides: Sides, bar: PassBar) -> VerifyReport:
         scope = Scope(given.given_rules(settings, name, skip_broken, skip_missing), project, leave_work=True)
+        effort = Effort("biggest", number_workers, number_attempts, bandwidths[name])
         options = VerifyOptions(scope, effort, deep, repair, remove_extra)
         return await verify(sides, name, options, watch=bar)
 
