@@ -12,9 +12,13 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
-from rushes_runtime.failures import InstanceMismatchError
+from rushes_runtime.failures import InstanceMismatchError, UnfencedStoreError
 from rushes_runtime.store.interface import (
+    NO_CONDITIONS,
+    Condition,
+    ConditionsUnknownError,
     IfAbsent,
+    IfMatch,
     ObjectAbsentError,
     PreconditionFailedError,
     Store,
@@ -22,6 +26,7 @@ from rushes_runtime.store.interface import (
 )
 
 SENTINEL_KEY: Final = "sentinel-rushes"
+_NO_ETAG: Final = "0" * 32
 
 
 async def place_sentinels(store: Store, buckets: Iterable[str], instance: str) -> None:
@@ -30,33 +35,40 @@ async def place_sentinels(store: Store, buckets: Iterable[str], instance: str) -
     Raises:
         StoreError: unreachable or refused.
         InstanceMismatchError: they belong to another instance.
+        UnfencedStoreError: the store takes no writes on a condition.
     """
     for bucket in buckets:
         await store.ensure_bucket(bucket)
-        if not await _write_sentinel(store, bucket, instance):
+        if not await _write_sentinel(store, bucket, instance, IfAbsent()):
             await prove_whole(store, bucket, instance)
 
 
-async def refuses_conditional_writes(store: Store, bucket: str, instance: str) -> bool:
-    """Whether a whole bucket can be written to, and refuses a write whose condition does not hold.
+async def prove_conditions(store: Store, buckets: Iterable[str], instance: str) -> None:
+    """Check that whole buckets can be written to, and that a write whose condition does not hold is refused there.
 
-    Nothing is changed: the sentinel is written again, as it is, on the condition that it is absent.
+    Nothing is changed: the sentinel is written again, as it is, on the conditions that it is absent or another one.
 
     Raises:
         StoreError: unreachable, or it takes no writes from this user.
+        UnfencedStoreError: it does not keep conditions.
     """
-    return not await _write_sentinel(store, bucket, instance)
+    for bucket in buckets:
+        for condition in (IfAbsent(), IfMatch(_NO_ETAG)):
+            if await _write_sentinel(store, bucket, instance, condition):
+                raise UnfencedStoreError(f"bucket {bucket} of {store.name}: {NO_CONDITIONS}")
 
 
-async def _write_sentinel(store: Store, bucket: str, instance: str) -> bool:
-    """Write a sentinel if there is none; False: there is one."""
+async def _write_sentinel(store: Store, bucket: str, instance: str, condition: Condition) -> bool:
+    """Write a sentinel if the condition holds; False: it does not."""
     with tempfile.TemporaryDirectory() as folder:
         content = Path(folder, "sentinel")
         content.write_text(json.dumps({"instance": instance}), encoding="utf-8")
         try:
-            await store.upload(bucket, SENTINEL_KEY, content, content_type="application/json", condition=IfAbsent())
+            await store.upload(bucket, SENTINEL_KEY, content, content_type="application/json", condition=condition)
         except PreconditionFailedError:
             return False
+        except ConditionsUnknownError as error:
+            raise UnfencedStoreError(error.message) from error
     return True
 
 
