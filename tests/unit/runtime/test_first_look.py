@@ -11,6 +11,7 @@ from rushes_runtime.breaker import BreakerPolicy
 from rushes_runtime.circuits import Circuits, NeededStore
 from rushes_runtime.failures import UnfencedStoreError
 from rushes_runtime.store import LocalStore, Unconditional, place_sentinels
+from rushes_runtime.store.multipart import LEAST_PART
 from rushes_schemas.outputs import BUCKETS
 from structlog.testing import capture_logs
 
@@ -22,12 +23,20 @@ POLICY = BreakerPolicy(failures=3, window=60, first_wait=0.1, longest_wait=30)
 class Heedless(LocalStore):
     """A store that takes every write, whatever its condition."""
 
-    async def upload(self, *where: Any, condition: Any, **rest: Any) -> Any:
-        return await super().upload(*where, condition=Unconditional(), **rest)
+    def write(self, *where: Any, condition: Any, **rest: Any) -> Any:
+        return super().write(*where, condition=Unconditional(), **rest)
+
+
+class HeedlessInParts(LocalStore):
+    """As Ceph is: conditions count only for what is written in one request."""
+
+    def write(self, *where: Any, size: int, condition: Any, **rest: Any) -> Any:
+        kept = condition if size <= LEAST_PART else Unconditional()
+        return super().write(*where, size=size, condition=kept, **rest)
 
 
 async def test_a_store_that_ignores_the_conditions_of_writes_is_refused(tmp_path: Path) -> None:
-    for kind in (LocalStore, Heedless):
+    for kind in (LocalStore, Heedless, HeedlessInParts):
         store = kind(tmp_path / kind.__name__)
         await place_sentinels(store, BUCKETS, "studio")
         circuits = Circuits([NeededStore("lyon", store, "lyon", written=True)], "studio", POLICY)

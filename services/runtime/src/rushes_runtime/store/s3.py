@@ -24,6 +24,7 @@ from rushes_runtime.store.interface import (
     Moved,
     ObjectAbsentError,
     ObjectStat,
+    PreconditionFailedError,
     Reading,
     SmallObjects,
     Store,
@@ -183,8 +184,12 @@ class S3Store:
         modified: datetime,
     ) -> ObjectStat | None:
         assert isinstance(source, S3Store)
-        if self._endpoint.looks and "-" in stat.etag:  # Swift compares another etag than it shows: of none in parts
-            return None
+        if self._endpoint.looks:
+            if "-" in stat.etag:  # in parts: Swift compares another etag than it shows
+                return None
+            shown = await source.stat(bucket, key)  # Ceph compares none
+            if shown is None or shown.etag != stat.etag:
+                raise PreconditionFailedError(self._endpoint.where(bucket, key))
         wanted = Wanted(bucket, key, stat.bytes, content_type, condition, modified)
         try:
             return await server_copy.copy(self._endpoint, source._endpoint.full_name(bucket), stat, wanted)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rushes_runtime.store.endpoint import Endpoint
 from rushes_runtime.store.interface import ObjectStat
 from rushes_runtime.store.looks import to_send
-from rushes_runtime.store.multipart import Wanted, abort, bare, check_shown, headers
+from rushes_runtime.store.multipart import Wanted, abort, bare, check_shown, etag_of_parts, headers
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompleteMultipartUploadOutputTypeDef, CopyObjectOutputTypeDef
@@ -79,4 +79,4 @@ async def _copy_parts(
     finally:
         if not committed:
             await abort(endpoint, wanted.bucket, wanted.key, upload["UploadId"])
-    return await check_shown(endpoint, wanted, bare(whole["ETag"]))
+    return await check_shown(endpoint, wanted, bare(whole["ETag"]) or etag_of_parts([part["ETag"] for part in parts]))
