@@ -76,6 +76,10 @@ contracts: environment ## Check the contracts: official parsers, compilers, the 
 test-zou: environment ## A real Zou, its movies made by Rushes; installs Zou in the cache, needs redis-server
 	$(BIN)/python -m pytest tests/zou
 
+.PHONY: test-large-objects
+test-large-objects: environment ## Objects of more than 5 GiB from store to store; needs 25 GB of disk
+	$(BIN)/python -m tests.large_objects
+
 .PHONY: audit
 audit: environment ## Ask sources of advisories about the locked packages; says so if none answers
 	$(BIN)/python -m tests.audit requirements.lock image/requirements.lock

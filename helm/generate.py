@@ -44,6 +44,7 @@ _SET_BY_CHART: Final = frozenset(
         "STORE__ACCESS_KEY_ID",
         "STORE__SECRET_ACCESS_KEY",
         "STORE__BUCKET_PREFIX",
+        "STORE__CONDITIONS",
         "OPERATIONS_HOST",
         "OPERATIONS_PORT",
         "SCRATCH",

@@ -22,10 +22,12 @@ from tests.browsers import Browser, find_browsers
 from tests.certificates import openssl_version
 from tests.faults.toxiproxy import find_toxiproxy
 from tests.pgbouncer import pgbouncer_version
+from tests.swift_server import Swift, swift_version
 from tests.vm.walk import find_walk
 from tests.world import World
 
 BROKERS = ["embedded"] if find_apache_kafka() else ["embedded", "apache-kafka"]
+NO_SWIFT = "without OpenStack Swift (Debian's package python3-swift): its tests are left out"
 BROWSERS = {browser.name: browser for browser in find_browsers()}
 
 
@@ -48,7 +50,7 @@ def pytest_report_header() -> str:
         f"rushes: broker embedded (librdkafka) {kafka}; ffmpeg {tools.ffmpeg_version}, "
         f"ffprobe {tools.ffprobe_version}; sandbox: {confined}; browsers: {', '.join(browsers)}; {pgbouncer_version()}"
         f"; {promtool.LACKING + ': its tests are left out' if promtool.LACKING else 'Prometheus there'}; {vm}"
-        f"; {openssl_version()}"
+        f"; {openssl_version()}; {f'OpenStack Swift {swift_version()}' if swift_version() else NO_SWIFT}"
     )
 
 
@@ -90,6 +92,17 @@ def apache_kafka(stack: Stack) -> Iterator[Broker]:
     kafka.start()
     yield kafka
     kafka.discard()
+
+
+@pytest.fixture(scope="session")
+def swift() -> Iterator[Swift]:
+    """OpenStack Swift with its S3 API, for the tests that use it."""
+    if swift_version() is None:
+        pytest.skip(NO_SWIFT)
+    server = Swift()
+    server.start()
+    yield server
+    server.discard()
 
 
 @pytest.fixture

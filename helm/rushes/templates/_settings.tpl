@@ -59,6 +59,9 @@ Takes: prefix ("STORE" or "SITES__LYON"), store, root (the folder of a local sto
 {{- with .store.endpointUrl -}}
 {{- $_ := set $data (printf "%s__ENDPOINT_URL" $.prefix) . -}}
 {{- end -}}
+{{- if ne .store.conditions "kept" -}}
+{{- $_ := set $data (printf "%s__CONDITIONS" .prefix) .store.conditions -}}
+{{- end -}}
 {{- end -}}
 {{- with .store.bucketPrefix -}}
 {{- $_ := set $data (printf "%s__BUCKET_PREFIX" $.prefix) . -}}

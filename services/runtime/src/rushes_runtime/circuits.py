@@ -17,8 +17,8 @@ from rushes_schemas.outputs import BUCKETS
 
 from rushes_runtime import metrics
 from rushes_runtime.breaker import Breaker, BreakerPolicy
-from rushes_runtime.failures import AttemptFailedError, InstanceMismatchError
-from rushes_runtime.store import Store, StoreUnavailableError, prove_whole, refuses_conditional_writes
+from rushes_runtime.failures import AttemptFailedError, StartRefusedError
+from rushes_runtime.store import Store, StoreUnavailableError, prove_conditions, prove_whole
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +47,7 @@ class _Circuit:
     breaker: Breaker
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    conditions_proven: bool = False
 
 
 class Circuits:
@@ -67,15 +68,13 @@ class Circuits:
 
         Raises:
             StoreError: a store that all jobs need is not whole.
-            InstanceMismatchError: a store belongs to another instance.
+            StartRefusedError: a store belongs to another instance, or does not keep the conditions of writes.
         """
         await asyncio.gather(*(self._first_look(circuit) for circuit in self._circuits))
 
     async def _first_look(self, circuit: _Circuit) -> None:
         try:
-            await self._prove_whole(circuit.needed.store)
-            if circuit.needed.written:
-                await self._try_writes(circuit.needed.store)
+            await self._prove(circuit)
         except AttemptFailedError as error:
             if not circuit.needed.subjects:
                 raise
@@ -120,14 +119,20 @@ class Circuits:
         was_open = circuit.breaker.is_open
         failure: Exception | None = None
         try:
-            await self._prove_whole(circuit.needed.store)
-        except (AttemptFailedError, InstanceMismatchError, OSError) as error:
+            await self._prove(circuit)
+        except (AttemptFailedError, StartRefusedError, OSError) as error:
             failure = error
             circuit.breaker.not_shown(time.monotonic(), random.random())  # noqa: S311 - spreads load, guards nothing
         else:
             circuit.breaker.shown()
         self._say(circuit, was_open=was_open, error=failure)
         return failure is None
+
+    async def _prove(self, circuit: _Circuit) -> None:
+        await self._prove_whole(circuit.needed.store)
+        if circuit.needed.written and not circuit.conditions_proven:
+            await prove_conditions(circuit.needed.store, BUCKETS, self._instance)
+            circuit.conditions_proven = True
 
     async def _prove_whole(self, store: Store) -> None:
         try:
@@ -136,12 +141,6 @@ class Circuits:
                     await prove_whole(store, bucket, self._instance)
         except TimeoutError:
             raise StoreUnavailableError(f"{store.name} showed no sentinels within {_PATIENCE:g} s") from None
-
-    async def _try_writes(self, store: Store) -> None:
-        for bucket in BUCKETS:
-            if not await refuses_conditional_writes(store, bucket, self._instance):
-                hint = "a worker that lost its job could write over the outputs of the next one"
-                log.warning("store_ignores_conditions_of_writes", store=store.name, bucket=bucket, hint=hint)
 
     def _say(self, circuit: _Circuit, *, was_open: bool, error: Exception | None) -> None:
         breaker, store = circuit.breaker, circuit.needed.name

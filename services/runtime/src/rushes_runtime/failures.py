@@ -42,6 +42,10 @@ class InstanceMismatchError(StartRefusedError):
     """The database or the store belongs to another instance of Rushes; the text says what to check."""
 
 
+class UnfencedStoreError(StartRefusedError):
+    """The store does not keep the conditions of writes; the text says what can be done about it."""
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """When a failed job is tried again.

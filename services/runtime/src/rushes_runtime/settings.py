@@ -146,6 +146,11 @@ class StoreSettings(BaseModel):
     )
     connect_timeout: Seconds = Field(5, description="Seconds to wait for a connection.")
     read_timeout: Seconds = Field(60, description="Seconds to wait for the next bytes.")
+    conditions: Literal["kept", "looked_at"] = Field(
+        "kept",
+        description="With `s3`: whether the endpoint keeps the conditions of writes (`kept`; one that doesn't refuses "
+        "to start), or Rushes looks right before each write (`looked_at`; docs/stores.md says what that leaves open).",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> StoreSettings:

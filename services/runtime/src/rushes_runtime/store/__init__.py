@@ -3,6 +3,7 @@
 from rushes_runtime.store.interface import (
     SMALL,
     Condition,
+    ConditionsUnknownError,
     Downloaded,
     IfAbsent,
     IfMatch,
@@ -24,8 +25,8 @@ from rushes_runtime.store.proof import (
     SENTINEL_KEY,
     absent_from_whole,
     place_sentinels,
+    prove_conditions,
     prove_whole,
-    refuses_conditional_writes,
 )
 from rushes_runtime.store.window import insist
 
@@ -33,6 +34,7 @@ __all__ = [
     "SENTINEL_KEY",
     "SMALL",
     "Condition",
+    "ConditionsUnknownError",
     "Downloaded",
     "IfAbsent",
     "IfMatch",
@@ -52,6 +54,6 @@ __all__ = [
     "insist",
     "open_store",
     "place_sentinels",
+    "prove_conditions",
     "prove_whole",
-    "refuses_conditional_writes",
 ]

@@ -20,6 +20,7 @@ from obstore.exceptions import (
 from rushes_runtime import metrics
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store.interface import (
+    ConditionsUnknownError,
     ObjectAbsentError,
     PreconditionFailedError,
     StoreBusyError,
@@ -37,6 +38,7 @@ _DENIED: Final = {
     "401",
 }
 _CONFLICTS: Final = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+_UNKNOWN: Final = {"NotImplemented", "501"}  # of all that is asked for here, only a condition of a write can be
 _BUSY: Final = {"SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "503", "429"}
 
 # What obstore has to say, it says as text: S3's code in the answer's body, or the status, or what broke beneath.
@@ -64,6 +66,9 @@ def answers(operation: str, where: str, store: str) -> Iterator[None]:
         outcome = "ok"
     except ObjectAbsentError:
         outcome = "absent"
+        raise
+    except PreconditionFailedError:
+        outcome = "conflict"
         raise
     except AttemptFailedError:  # said in our words already
         raise
@@ -96,7 +101,12 @@ def _answer(error: Exception, where: str, store: str) -> tuple[Exception, str]:
         return StoreDeniedError(f"{where}: {code or _sentence(error)}"), "denied"
     if code in _BUSY:
         return StoreBusyError(f"{where}: {code}", store), "busy"
-    return StoreUnavailableError(f"{where}: {code or _sentence(error)}"), "error"
+    failed = (
+        ConditionsUnknownError(where)
+        if code in _UNKNOWN
+        else StoreUnavailableError(f"{where}: {code or _sentence(error)}")
+    )
+    return failed, "error"
 
 
 def _sentence(error: Exception) -> str:

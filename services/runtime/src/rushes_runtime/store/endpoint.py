@@ -45,6 +45,7 @@ class Endpoint:
         self.name = f"S3 {settings.endpoint_url or 'AWS'}"
         self.window = Window(self.name)
         self.memory = Memory()
+        self.looks = settings.conditions == "looked_at"
         self._settings = settings
         self._resources = AsyncExitStack()
         self._buckets: dict[tuple[str, float | None, int], Bucket] = {}

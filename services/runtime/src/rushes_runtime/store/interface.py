@@ -19,6 +19,12 @@ from rushes_runtime.failures import AttemptFailedError
 
 SMALL: Final = 1 << 18  # bytes
 
+NO_CONDITIONS: Final = (
+    "the store does not keep the conditions of writes (If-Match, If-None-Match), by which a worker that lost its job "
+    "writes over nothing that came after it; CONDITIONS=looked_at among the store's settings lets Rushes look right "
+    "before each write instead (docs/stores.md says what that leaves open)"
+)
+
 Moved: TypeAlias = Callable[[int], None]
 
 
@@ -39,6 +45,13 @@ class StoreBusyError(StoreUnavailableError):
     def __init__(self, message: str, store: str) -> None:
         super().__init__(message)
         self.store = store
+
+
+class ConditionsUnknownError(StoreError):
+    """The store takes no write on a condition. Nothing was written, and asking again is of no use."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(FailureCode.STORAGE_UNAVAILABLE, f"{where}: {NO_CONDITIONS}")
 
 
 class StoreDeniedError(StoreError):
@@ -232,7 +245,8 @@ class Store(Protocol):
     ) -> ObjectStat | None:
         """Copy an object of another store at the same endpoint, without its bytes coming here; what is shown then.
 
-        None: the endpoint refuses it for this store's access key, which may not read there. Nothing was written then.
+        None: the endpoint refuses it for this store's access key, which may not read there, or could take another
+        version. Nothing was written then.
 
         Args:
             stat: the version to copy, and no other.

@@ -12,9 +12,13 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
-from rushes_runtime.failures import InstanceMismatchError
+from rushes_runtime.failures import InstanceMismatchError, UnfencedStoreError
 from rushes_runtime.store.interface import (
+    NO_CONDITIONS,
+    Condition,
+    ConditionsUnknownError,
     IfAbsent,
+    IfMatch,
     ObjectAbsentError,
     PreconditionFailedError,
     Store,
@@ -22,6 +26,8 @@ from rushes_runtime.store.interface import (
 )
 
 SENTINEL_KEY: Final = "sentinel-rushes"
+_NO_ETAG: Final = "0" * 32
+_IN_PARTS: Final = (5 << 20) + 1  # bytes; what is said to have so many is written in parts
 
 
 async def place_sentinels(store: Store, buckets: Iterable[str], instance: str) -> None:
@@ -30,34 +36,65 @@ async def place_sentinels(store: Store, buckets: Iterable[str], instance: str) -
     Raises:
         StoreError: unreachable or refused.
         InstanceMismatchError: they belong to another instance.
+        UnfencedStoreError: the store takes no writes on a condition.
     """
     for bucket in buckets:
         await store.ensure_bucket(bucket)
-        if not await _write_sentinel(store, bucket, instance):
+        if not await _write_sentinel(store, bucket, instance, IfAbsent()):
             await prove_whole(store, bucket, instance)
 
 
-async def refuses_conditional_writes(store: Store, bucket: str, instance: str) -> bool:
-    """Whether a whole bucket can be written to, and refuses a write whose condition does not hold.
+async def prove_conditions(store: Store, buckets: Iterable[str], instance: str) -> None:
+    """Check that whole buckets can be written to, and that a write whose condition does not hold is refused there.
 
-    Nothing is changed: the sentinel is written again, as it is, on the condition that it is absent.
+    Nothing is changed: the sentinel is written again, as it is, on the conditions that it is absent or another one, in
+    one request and in parts, for Ceph keeps conditions of the one and ignores those of the other.
 
     Raises:
         StoreError: unreachable, or it takes no writes from this user.
+        UnfencedStoreError: it does not keep conditions.
     """
-    return not await _write_sentinel(store, bucket, instance)
+    for bucket in buckets:
+        for condition in (IfAbsent(), IfMatch(_NO_ETAG)):
+            if await _write_sentinel(store, bucket, instance, condition):
+                raise UnfencedStoreError(f"bucket {bucket} of {store.name}: {NO_CONDITIONS}")
+        if await _is_written_in_parts(store, bucket, instance):
+            raise UnfencedStoreError(f"bucket {bucket} of {store.name}, for writes in parts: {NO_CONDITIONS}")
 
 
-async def _write_sentinel(store: Store, bucket: str, instance: str) -> bool:
-    """Write a sentinel if there is none; False: there is one."""
+async def _is_written_in_parts(store: Store, bucket: str, instance: str) -> bool:
+    """Whether a sentinel was written again, as it is, in spite of a condition that does not hold."""
+    before = await store.stat(bucket, SENTINEL_KEY)
+    try:
+        async with store.write(
+            bucket, SENTINEL_KEY, size=_IN_PARTS, content_type="application/json", condition=IfMatch(_NO_ETAG)
+        ) as writing:
+            await writing.write(_sentinel(instance))
+            await writing.commit()
+    except PreconditionFailedError:
+        return False
+    except StoreUnavailableError:  # it may be of another size than was said, or the store be away
+        if await store.stat(bucket, SENTINEL_KEY) == before:
+            raise
+    return True
+
+
+async def _write_sentinel(store: Store, bucket: str, instance: str, condition: Condition) -> bool:
+    """Write a sentinel if the condition holds; False: it does not."""
     with tempfile.TemporaryDirectory() as folder:
         content = Path(folder, "sentinel")
-        content.write_text(json.dumps({"instance": instance}), encoding="utf-8")
+        content.write_bytes(_sentinel(instance))
         try:
-            await store.upload(bucket, SENTINEL_KEY, content, content_type="application/json", condition=IfAbsent())
+            await store.upload(bucket, SENTINEL_KEY, content, content_type="application/json", condition=condition)
         except PreconditionFailedError:
             return False
+        except ConditionsUnknownError as error:
+            raise UnfencedStoreError(error.message) from error
     return True
+
+
+def _sentinel(instance: str) -> bytes:
+    return json.dumps({"instance": instance}).encode()
 
 
 async def prove_whole(store: Store, bucket: str, instance: str) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rushes_runtime.store.endpoint import Endpoint
 from rushes_runtime.store.interface import ObjectStat
-from rushes_runtime.store.multipart import Wanted, abort, bare, check_shown, headers
+from rushes_runtime.store.looks import to_send
+from rushes_runtime.store.multipart import Wanted, abort, bare, check_shown, etag_of_parts, headers
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.type_defs import CompleteMultipartUploadOutputTypeDef, CopyObjectOutputTypeDef
 
 MOST_AT_ONCE: Final = 5 << 30  # bytes that S3 copies by one request
 _PART: Final = 1 << 30  # bytes; 5 TiB, the most that an object may have, are 5,120 of them
@@ -37,14 +41,14 @@ async def copy(endpoint: Endpoint, source_bucket: str, stat: ObjectStat, wanted:
     kept: dict[str, Any] = {"ContentType": wanted.content_type, "Metadata": wanted.metadata}
     if wanted.size > MOST_AT_ONCE:
         return await _copy_parts(endpoint, source, target, kept, wanted)
-    done = await endpoint.ask(
-        "copy",
-        wanted.bucket,
-        wanted.key,
-        lambda: endpoint.client.copy_object(
-            **source, **target, **kept, MetadataDirective="REPLACE", **headers(wanted.condition)
-        ),
-    )
+
+    async def whole() -> CopyObjectOutputTypeDef:
+        condition = await to_send(endpoint, wanted.bucket, wanted.key, wanted.condition)
+        return await endpoint.client.copy_object(
+            **source, **target, **kept, MetadataDirective="REPLACE", **headers(condition)
+        )
+
+    done = await endpoint.ask("copy", wanted.bucket, wanted.key, whole)
     return await check_shown(endpoint, wanted, bare(done["CopyObjectResult"]["ETag"]))
 
 
@@ -63,16 +67,16 @@ async def _copy_parts(
             request = partial(endpoint.client.upload_part_copy, **source, **where, **part)
             done = await endpoint.ask("copy", wanted.bucket, wanted.key, request)
             parts.append({"PartNumber": number, "ETag": done["CopyPartResult"]["ETag"]})
-        whole = await endpoint.ask(
-            "copy",
-            wanted.bucket,
-            wanted.key,
-            lambda: endpoint.client.complete_multipart_upload(
-                **where, MultipartUpload={"Parts": parts}, **headers(wanted.condition)
-            ),
-        )
+
+        async def complete() -> CompleteMultipartUploadOutputTypeDef:
+            condition = await to_send(endpoint, wanted.bucket, wanted.key, wanted.condition)
+            return await endpoint.client.complete_multipart_upload(
+                **where, MultipartUpload={"Parts": parts}, **headers(condition)
+            )
+
+        whole = await endpoint.ask("copy", wanted.bucket, wanted.key, complete)
         committed = True
     finally:
         if not committed:
             await abort(endpoint, wanted.bucket, wanted.key, upload["UploadId"])
-    return await check_shown(endpoint, wanted, bare(whole["ETag"]))
+    return await check_shown(endpoint, wanted, bare(whole["ETag"]) or etag_of_parts([part["ETag"] for part in parts]))
