@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiohttp
 import pytest
+from rushes_normalizer.api.access import hash_of
 from rushes_normalizer.kinds import UploadKind
 from rushes_normalizer.publish import store_upload
 from rushes_schemas import RenormalizeRequested
@@ -31,13 +34,15 @@ MONITORED = {"podMonitor": {"enabled": True}, "alerts": {"enabled": True}}
 
 def _processes(world: World) -> list[Target]:
     """Control, worker and syncer, as the chart runs them."""
-    control, worker, syncer = free_port(), free_port(), free_port()
+    control, worker, syncer, api = (free_port() for _ in range(4))
+    world.process("rushes-normalizer", "api", log="api", OPERATIONS_PORT=str(api))
     world.process(
         "rushes-normalizer", "run", "--roles", "intake,relay,janitor", log="control", OPERATIONS_PORT=str(control)
     )
     world.process("rushes-normalizer", "run", "--roles", "worker", log="worker", OPERATIONS_PORT=str(worker))
     world.process("rushes-syncer", "run", log="syncer", OPERATIONS_PORT=str(syncer))
     return [
+        Target(api, "api", "api-1"),
         Target(control, "control", "control-1"),
         Target(worker, "worker", "worker-1", pool="general"),
         Target(syncer, "syncer", "syncer-1"),
@@ -50,7 +55,7 @@ async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-pix_fmt", "yuv420p", movie)
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180", "-frames:v", "1", picture)
     junk.write_bytes(b"no movie" * 100)
-    await eventually(lambda: seen.query("count(up == 1) == 3"))  # else nothing is seen to become more
+    await eventually(lambda: seen.query("count(up == 1) == 4"))  # else nothing is seen to become more
     events = [upload() for _ in range(4)]
     still, broken, absent = upload(extension="png"), upload(), upload()
     async with world.store() as store:
@@ -65,6 +70,26 @@ async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
     again = [_renormalize(event.preview_file_id) for event in (*events, absent)]
     await world.send(*again)
     await _ended(seen, ready=9, broken=1, missing=2)
+    await _called(world)
+    await eventually(lambda: seen.query("rushes_api_streams_ended_total"))  # else no second one is seen to be more
+    await _called(world)
+
+
+def _with_api(world: World) -> World:
+    """Settings with which a client may call the read API."""
+    access = {"tokens": [{"name": "wall", "sha256": hash_of("token"), "projects": "all"}]}
+    return world.with_settings(API_PORT=str(free_port()), API_ACCESS=json.dumps(access), API_LINGER="0")
+
+
+async def _called(world: World) -> None:
+    """A client reads previews, and listens to changes for a moment."""
+    address, shown = f"http://127.0.0.1:{world.environment['API_PORT']}", {"Authorization": "Bearer token"}
+    async with aiohttp.ClientSession(address, headers=shown) as client:
+        for _ in range(3):
+            async with client.get("/previews") as answer:
+                assert len((await answer.json())["previews"]) == 7
+        async with client.get("/status-changes") as stream:
+            assert (await stream.content.readline()).startswith(b"retry")
 
 
 def _renormalize(preview_file_id: UUID) -> RenormalizeRequested:
@@ -97,6 +122,7 @@ def _panels() -> list[tuple[str, str, Query]]:
 
 async def test_every_panel_shows_something_and_every_rule_is_evaluated(world: World, tmp_path: Path) -> None:
     rules = find(render(MONITORED), "PrometheusRule")["spec"]
+    world = _with_api(world)
     await world.prepare()
     async with prometheus(tmp_path / "prometheus", rules) as seen:
         try:
@@ -123,6 +149,7 @@ async def test_every_panel_shows_something_and_every_rule_is_evaluated(world: Wo
 
 
 async def test_no_label_of_a_service_at_work_holds_an_id(world: World, tmp_path: Path) -> None:
+    world = _with_api(world)
     await world.prepare()
     async with prometheus(tmp_path / "prometheus", {"groups": []}) as seen:
         try:

@@ -106,7 +106,12 @@ def test_selectors_choose_the_pods_that_they_are_for(values: str) -> None:
                 assert f"Deployment/{each['spec']['scaleTargetRef']['name']}" in {pod.owner for pod in all_pods}
                 assert "replicas" not in find(objects, "Deployment", each["spec"]["scaleTargetRef"]["name"])["spec"]
             case "NetworkPolicy":
-                assert chosen(each["spec"]["podSelector"]) == {pod.owner for pod in all_pods}
+                everybody = {pod.owner for pod in all_pods}
+                assert chosen(each["spec"]["podSelector"]) == (
+                    everybody if name in {"rushes", "previews"} else {f"Deployment/{name}"}
+                )
+            case "Service":
+                assert chosen({"matchLabels": each["spec"]["selector"]}) == {f"Deployment/{name}"}
 
 
 @every_values

@@ -58,14 +58,15 @@ class Drill:
         """Start a process of a component, in place of the one before, which must have ended or be about to."""
         name = f"{component}-{len(self._leashes) + 1}"
         port = free_port()
-        service, roles = {
-            "control": ("rushes-normalizer", "intake,relay,janitor"),
-            "worker": ("rushes-normalizer", "worker"),
-            "syncer": ("rushes-syncer", "intake,worker,relay,janitor"),
+        service, *command = {
+            "control": ("rushes-normalizer", "run", "--roles", "intake,relay,janitor"),
+            "worker": ("rushes-normalizer", "run", "--roles", "worker"),
+            "syncer": ("rushes-syncer", "run"),
+            "api": ("rushes-normalizer", "api"),
         }[component]
         places = {"OPERATIONS_PORT": str(port), "SCRATCH": str(self.scratch / name)}
         leash = Leash(
-            [*under, *command_of(service), "run", "--roles", roles],
+            [*under, *command_of(service), *command],
             log=self.world.folder / f"{name}.log",
             env={**os.environ, **self.environment, **places, **settings},
         )

@@ -34,7 +34,8 @@ imagePullSecrets:
 
 {{/*
 One container of ours, as an item of a list.
-Takes: root, service, name, command (a list), env (items as text), resources, scratch (something if it has one), sites.
+Takes: root, service, name, command (a list), env (items as text), resources, scratch (something if it has one), sites,
+secrets, storeless.
 */}}
 {{- define "rushes.container" -}}
 - name: {{ .name }}
@@ -62,7 +63,7 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
       mountPath: /etc/rushes/{{ $name }}
       readOnly: true
     {{- end }}
-    {{- if eq .root.Values.store.kind "local" }}
+    {{- if and (eq .root.Values.store.kind "local") (not .storeless) }}
     - name: store
       mountPath: /store
     {{- end }}
@@ -77,7 +78,7 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
     {{- end }}
 {{- end -}}
 
-{{/* Variables of a container, each name once: those of the studio win, also over a file. Takes: root, env. */}}
+{{/* Variables of a container, each name once: those of the studio win, also over a file. Takes: root, env, storeless. */}}
 {{- define "rushes.environment" -}}
 {{- $theirs := list -}}
 {{- range .root.Values.extraEnv -}}
@@ -85,7 +86,7 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
 {{- end -}}
 {{- $all := list -}}
 {{- range concat (include "rushes.secrets" .root | fromYamlArray) (.env | default "" | fromYamlArray) -}}
-{{- if not (or (has .name $theirs) (has (trimSuffix "_FILE" .name) $theirs)) -}}
+{{- if not (or (has .name $theirs) (has (trimSuffix "_FILE" .name) $theirs) (and $.storeless (hasPrefix "STORE__" .name))) -}}
 {{- $all = append $all . -}}
 {{- end -}}
 {{- end -}}
@@ -94,7 +95,8 @@ Takes: root, service, name, command (a list), env (items as text), resources, sc
 
 {{/*
 Secrets that are mounted under /etc/rushes, by the name of the folder; as JSON. Those of a variable that the studio gives
-itself are not. Takes: root, sites, database (the name of the Secret for the database, if these pods have one alone).
+itself are not. Takes: root, sites, database (the name of the Secret for the database, if these pods have one alone),
+secrets (others, by folder), storeless.
 */}}
 {{- define "rushes.mountedSecrets" -}}
 {{- $v := .root.Values -}}
@@ -103,7 +105,7 @@ itself are not. Takes: root, sites, database (the name of the Secret for the dat
 {{- if hasPrefix "SASL" $v.kafka.securityProtocol -}}
 {{- $_ := set $all "kafka" (include "rushes.unlessGiven" (dict "root" .root "name" "KAFKA__SASL_PASSWORD" "secret" $v.kafka.existingSecret.name)) -}}
 {{- end -}}
-{{- if eq $v.store.kind "s3" -}}
+{{- if and (eq $v.store.kind "s3") (not .storeless) -}}
 {{- $_ := set $all "store" (include "rushes.unlessGiven" (dict "root" .root "name" "STORE__SECRET_ACCESS_KEY" "secret" $v.store.existingSecret.name)) -}}
 {{- end -}}
 {{- range $name, $site := .sites -}}
@@ -111,6 +113,7 @@ itself are not. Takes: root, sites, database (the name of the Secret for the dat
 {{- $_ := set $all (printf "site-%s-key" $name) (include "rushes.unlessGiven" (dict "root" $.root "name" (printf "SITES__%s__SECRET_ACCESS_KEY" (upper $name)) "secret" $site.store.existingSecret.name)) -}}
 {{- end -}}
 {{- end -}}
+{{- $all = merge $all (.secrets | default dict) -}}
 {{- $there := dict -}}
 {{- range $name, $secret := $all -}}
 {{- if $secret -}}
@@ -131,7 +134,7 @@ itself are not. Takes: root, sites, database (the name of the Secret for the dat
 {{- end -}}
 {{- end -}}
 
-{{/* Volumes that every pod has, as items of a list. Takes: root, sites, database. */}}
+{{/* Volumes that every pod has, as items of a list. Takes: root, sites, database, secrets, storeless. */}}
 {{- define "rushes.volumes" -}}
 - name: tmp
   emptyDir:
@@ -142,7 +145,7 @@ itself are not. Takes: root, sites, database (the name of the Secret for the dat
     secretName: {{ $secret }}
     defaultMode: 0440
 {{- end }}
-{{- if eq .root.Values.store.kind "local" }}
+{{- if and (eq .root.Values.store.kind "local") (not .storeless) }}
 - name: store
   persistentVolumeClaim:
     claimName: {{ .root.Values.store.existingClaim }}

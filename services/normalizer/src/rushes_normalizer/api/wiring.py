@@ -19,6 +19,7 @@ from rushes_normalizer.api.changes import ChangeFollower
 from rushes_normalizer.api.event_stream import StreamLimits, Streams
 from rushes_normalizer.api.history import ChangeHistory
 from rushes_normalizer.api.identity import Identities
+from rushes_normalizer.api.pulse import DatabasePulse
 from rushes_normalizer.api.rate_limit import RateLimit
 from rushes_normalizer.api.routes import Api
 from rushes_normalizer.api.server import ApiServer, Connections
@@ -87,5 +88,5 @@ async def serve(settings: ApiSettings) -> int:
             operations=(settings.operations_host, settings.operations_port),
             needs=[Need("PostgreSQL", lambda: check_schema(roles.database, MIGRATIONS, settings.instance))],
             front=[roles.server],
-            back=[roles.follower],
+            back=[roles.follower, DatabasePulse(roles.database, health)],
         )
