@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rushes_runtime.settings import nest_variables
 
 from tests.integration.api.consumer import ACCESS, ALL, ONE, OTHER_PROJECT, PROJECT, bearer, served
 from tests.integration.normalizer.kept_previews import keep, kept_preview
-from tests.world import World, eventually
+from tests.world import PATIENCE, World, eventually
 
 pytestmark = pytest.mark.any_broker
 PROXY = {
@@ -50,7 +51,7 @@ async def test_a_token_that_is_taken_back_counts_no_more_from_the_next_call_on(w
         assert (await api.ask("/previews", ONE)).status == 401
         assert (await api.ask("/previews", ALL)).status == 200
         with pytest.raises(EOFError):  # a stream ends, too
-            await stream.event()
+            await asyncio.wait_for(stream.event(), PATIENCE)
         file.write_text("half of a fi")
         assert (await api.ask("/previews", ALL)).status == 200, "what cannot be read changes nothing"
         beats = other.comments

@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 VERSION: Final = "1.0"
 _SAFE: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _PROBLEMS: Final = {
+    400: "The body is no text in UTF-8.",
     401: "Nobody who is known.",
     403: "Known, and not allowed to do this.",
     404: "There is none, or it may not be seen.",
@@ -30,7 +31,7 @@ _PROBLEMS: Final = {
 }
 _OURS: Final = ("500", "503")
 _OF_ONE: Final = frozenset({404})  # said only where a preview is named
-_WITH_BODY: Final = frozenset({413})
+_WITH_BODY: Final = frozenset({400, 413})
 _DESCRIPTION: Final = """\
 Previews as Rushes knows them. Statuses are as API consumers may see them. A caller sees the previews of their projects,
 and no others. Errors are `application/problem+json`.

@@ -24,6 +24,7 @@ from rushes_normalizer.api.identity import Identities
 from rushes_normalizer.api.listing import Looks, Shape, Wanted, find_preview, list_previews
 from rushes_normalizer.api.problems import ProblemError, waiting_for
 from rushes_normalizer.api.rate_limit import RateLimit
+from rushes_normalizer.paging import CURSOR
 
 _CATCH_UP: Final = 5.0  # seconds that a stream waits for this process to come to where others are
 
@@ -73,9 +74,7 @@ Shown = Annotated[Shape, Query(description="Which of Zou's shapes a preview is s
 AskedStatus = Annotated[str, Field(json_schema_extra={"enum": ["processing", "ready", "broken"]})]
 Project = Annotated[UUID | None, Query(description="Only previews of this project.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Previews of a page.")]
-Cursor = Annotated[
-    str | None, Query(max_length=200, pattern=r"^[A-Za-z0-9_=-]*$", description="The page before said it.")
-]
+Cursor = Annotated[str | None, Query(pattern=CURSOR, description="The `next_cursor` of the page before.")]
 
 router = APIRouter()
 
@@ -238,10 +237,7 @@ def _meant(api: Api, asked: list[str], among: frozenset[PreviewStatus]) -> froze
 
 async def _page(api: Api, caller: Caller, wanted: Wanted, shape: Shape) -> dict[str, Any]:
     async with waiting_for("PostgreSQL"):
-        try:
-            return await list_previews(api.database, caller, wanted, Looks(shape, api.expose_missing))
-        except ValueError:
-            raise ProblemError(422, "the cursor is none that a page ended with") from None
+        return await list_previews(api.database, caller, wanted, Looks(shape, api.expose_missing))
 
 
 async def _found(api: Api, caller: Caller, preview_file_id: UUID) -> Any:
