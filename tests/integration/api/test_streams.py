@@ -22,7 +22,7 @@ from tests.integration.api.consumer import (
     served,
 )
 from tests.integration.normalizer.kept_previews import kept_preview
-from tests.world import World, eventually
+from tests.world import PATIENCE, World, eventually
 
 
 def _versions(row: PreviewRow, count: int) -> list[PreviewRow]:
@@ -126,8 +126,9 @@ async def test_heart_beats_tell_a_client_where_it_is_though_nothing_concerns_it(
             # So many that the history holds none of those that the client has seen.
             for count in (8, 16, 24):
                 await announce(world, *(change(None, kept_preview(project_id=OTHER_PROJECT)) for _ in range(8)))
-                while _sum(stream.last) - _sum(begun) < count:
-                    await stream._block()  # a read that waits too long fails
+                async with asyncio.timeout(PATIENCE):
+                    while _sum(stream.last) - _sum(begun) < count:
+                        await stream._block()
             last = stream.last
         async with api.stream(ONE, last) as again:
             await announce(world, change(None, kept_preview(project_id=PROJECT)))
