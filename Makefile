@@ -39,6 +39,9 @@ lock: environment ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  deploy/audit/requirements.in -o deploy/audit/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  tests/contracts/schemathesis.in -o tests/contracts/schemathesis.lock
 	$(MAKE) lock-image
 
 .PHONY: lock-image
@@ -69,7 +72,7 @@ chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
 	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart
 
 .PHONY: contracts
-contracts: environment ## Check the contracts: official parsers, compilers, the last release, publishers in each language
+contracts: environment ## Check the contracts: official parsers, compilers, the last release, publishers, the read API
 	$(BIN)/python -m pytest tests/contracts
 
 .PHONY: test-zou

@@ -9,11 +9,14 @@ from types import ModuleType
 from typing import Final
 
 import rushes_kitsu.metrics
+import rushes_normalizer.api.metrics
 import rushes_normalizer.metrics
 import rushes_runtime.metrics
 import rushes_syncer.metrics
 from prometheus_client.metrics import MetricWrapperBase
 from rushes_kitsu.settings import KitsuSettings
+from rushes_normalizer.api.application import openapi_text
+from rushes_normalizer.api.settings import ApiSettings
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.commands import settings_table
 from rushes_runtime.settings import RuntimeSettings
@@ -47,6 +50,12 @@ def settings_document() -> str:
             "## rushes-normalizer",
             "",
             own(settings_table(NormalizerSettings)),
+            "",
+            "## rushes-normalizer api",
+            "",
+            "Of the settings of all services it takes those of database, Kafka, logs, operations and `EXPOSE_MISSING`.",
+            "",
+            own(settings_table(ApiSettings)),
             "",
             "## rushes-syncer",
             "",
@@ -104,6 +113,10 @@ def metrics_document() -> str:
             "",
             *_metric_rows(rushes_normalizer.metrics),
             "",
+            "## rushes-normalizer api",
+            "",
+            *_metric_rows(rushes_normalizer.api.metrics),
+            "",
             "## rushes-syncer",
             "",
             *_metric_rows(rushes_syncer.metrics),
@@ -151,6 +164,7 @@ DOCUMENTS: Final = {
     "failure-codes.md": failure_codes_document,
     "metrics.md": metrics_document,
     "publishers.md": publishers_document,
+    "openapi.json": openapi_text,
     "asyncapi.json": asyncapi_text,
     "asyncapi.html": asyncapi_html,
 }

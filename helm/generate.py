@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from rushes_kitsu.settings import KitsuSettings
+from rushes_normalizer.api.settings import ApiSettings
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.settings import RuntimeSettings, describe_settings
 from rushes_syncer.settings import SyncerSettings
@@ -59,10 +60,16 @@ _SET_BY_CHART: Final = frozenset(
         "ZOU_URL",
         "ZOU_TOKEN",
         "ZOU_DATABASE_URL",
+        "API_HOST",
+        "API_PORT",
+        "API_TLS_CERTFILE",
+        "API_TLS_KEYFILE",
+        "API_ACCESS",
+        "API_ACCESS_FILE",
     }
 )
 # Settings that the templates compare with other values.
-_COMPARED: Final = ("DRAIN_BUDGET", "LEASE", "HEARTBEAT", "JANITOR_INTERVAL", "NOMAD_LINGER")
+_COMPARED: Final = ("DRAIN_BUDGET", "LEASE", "HEARTBEAT", "JANITOR_INTERVAL", "NOMAD_LINGER", "API_LINGER")
 
 _QUANTITY: Final = r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?"
 _AMOUNTS: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
@@ -201,6 +208,7 @@ _SETTINGS: Final[Mapping[str, Schema]] = {
     "normalizer": _settings(NormalizerSettings, RuntimeSettings),
     "syncer": _settings(SyncerSettings, RuntimeSettings),
     "kitsu": _settings(KitsuSettings, RuntimeSettings),
+    "api": _settings(ApiSettings, RuntimeSettings),
 }
 
 
@@ -222,7 +230,8 @@ def values_schema() -> str:
 
 def setting_defaults() -> str:
     """`files/setting-defaults.json`: the defaults that the templates compare other values with."""
-    defaults = {name: field.default for name, field in describe_settings(KitsuSettings) if name in _COMPARED}
+    described = [*describe_settings(KitsuSettings), *describe_settings(ApiSettings)]
+    defaults = {name: field.default for name, field in described if name in _COMPARED}
     return json.dumps({name: defaults[name] for name in _COMPARED}, indent=1) + "\n"
 
 

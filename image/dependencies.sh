@@ -28,6 +28,12 @@ rm -r associationproxy.py automap.py baked.py declarative horizontal_shard.py hy
 cd ../..
 rm -r sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle sqlalchemy/dialects/sqlite
 find pygments/lexers -type f ! -name '__init__.py' ! -name '_mapping.py' ! -name 'python.py' -delete
+find pygments/formatters pygments/styles -type f ! -name '__init__.py' ! -name '_mapping.py' ! -name 'default.py' ! -name 'monokai.py' -delete
+# Of the widths of characters: the newest. Of protocols of a server: HTTP. Of events: version 1.0's own reader.
+find rich/_unicode_data -type f -name 'unicode*' ! -name 'unicode17-*' -delete
+rm -r uvicorn/protocols/websockets anyio/pytest_plugin.py anyio/_backends/_trio.py fastapi/.agents cloudevents/v1
+# By which pip would uninstall; there is none.
+find . -path '*.dist-info/RECORD' -delete
 # What debuggers read. Not of wheels that carry libraries along: their files have been patched, which strip may break.
 for folder in aiohttp aiokafka asyncpg frozenlist greenlet multidict obstore propcache sqlalchemy wrapt yarl; do
   find $folder -name '*.so' -exec strip --strip-unneeded {} +

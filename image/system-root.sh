@@ -16,7 +16,8 @@ mkdir -p "$root/var/lib/dpkg/status.d"
 downloads=$(mktemp -d)
 cd "$downloads"
 xargs apt-get download < "$list"
-# Copyright files stay: they are part of the licences. Modules of Python whose libraries are not in the list go.
+# Copyright files stay: they are part of the licences. Modules of Python whose libraries are not in the list go,
+# tests, what debuggers load, and encodings that no server or file of ours is written in.
 cat > left-out <<'END'
 ./usr/share/doc/*.gz
 ./usr/share/info/*
@@ -48,6 +49,40 @@ cat > left-out <<'END'
 ./usr/lib/python3.11/lib-dynload/_sqlite3*
 ./usr/lib/python3.11/lib-dynload/nis*
 ./usr/lib/python3.11/lib-dynload/readline*
+./usr/lib/python3.11/lib-dynload/_test*
+./usr/lib/python3.11/lib-dynload/_xx*
+./usr/lib/python3.11/lib-dynload/xxlimited*
+./usr/lib/python3.11/lib-dynload/_ctypes_test*
+./usr/lib/python3.11/lib-dynload/audioop*
+./usr/lib/python3.11/lib-dynload/ossaudiodev*
+./usr/lib/python3.11/encodings/big5*
+./usr/lib/python3.11/encodings/cp[0245678]*[0-689].py
+./usr/lib/python3.11/encodings/cp9*
+./usr/lib/python3.11/encodings/cp10*
+./usr/lib/python3.11/encodings/cp11*
+./usr/lib/python3.11/encodings/euc_*
+./usr/lib/python3.11/encodings/gb*
+./usr/lib/python3.11/encodings/hp_*
+./usr/lib/python3.11/encodings/hz*
+./usr/lib/python3.11/encodings/iso2022*
+./usr/lib/python3.11/encodings/johab*
+./usr/lib/python3.11/encodings/koi8*
+./usr/lib/python3.11/encodings/kz1048*
+./usr/lib/python3.11/encodings/mac_*
+./usr/lib/python3.11/encodings/palmos*
+./usr/lib/python3.11/encodings/ptcp154*
+./usr/lib/python3.11/encodings/shift_jis*
+./usr/lib/python3.11/encodings/tis_620*
+./usr/lib/*/libBrokenLocale*
+./usr/lib/*/libc_malloc_debug*
+./usr/lib/*/libexpatw*
+./usr/lib/*/libmemusage*
+./usr/lib/*/libnss_compat*
+./usr/lib/*/libnss_hesiod*
+./usr/lib/*/libpcprofile*
+./usr/lib/*/libthread_db*
+./usr/share/gcc/*
+./usr/share/gdb/*
 END
 for package in *.deb; do
   dpkg-deb --fsys-tarfile "$package" |

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import rushes_kitsu.metrics
+import rushes_normalizer.api.metrics
 import rushes_normalizer.metrics
 import rushes_runtime.metrics
 import rushes_syncer.metrics
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
-MODULES = (rushes_runtime.metrics, rushes_normalizer.metrics, rushes_syncer.metrics, rushes_kitsu.metrics)
+MODULES = (
+    rushes_runtime.metrics,
+    rushes_normalizer.metrics,
+    rushes_normalizer.api.metrics,
+    rushes_syncer.metrics,
+    rushes_kitsu.metrics,
+)
 
 
 def declared() -> list[MetricWrapperBase]:

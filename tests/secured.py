@@ -49,6 +49,7 @@ _WHO: Final[Mapping[str, tuple[str | None, str | None, str | None]]] = {
     "publisher": (None, "rushes-publisher", "publisher"),
     "operator": ("rushes_reader", "rushes-operator", None),
     "reader": ("rushes_reader", "rushes-reader", None),
+    "api": ("rushes_reader", "rushes-api", None),
     "scaler": ("rushes_scaler", None, None),
 }
 

@@ -17,7 +17,7 @@ SELECT format('CREATE ROLE %I NOLOGIN', name) FROM unnest(ARRAY[
     'rushes_worker',     -- the normalizer's workers
     'rushes_syncer',     -- the syncer, all of its roles; `full`
     'rushes_kitsu',      -- the bridge to Kitsu, all of its commands but `migrate`
-    'rushes_reader',     -- `attention`, `history`, `absences`, `renormalize`
+    'rushes_reader',     -- `attention`, `history`, `absences`, `renormalize`, `api`
     'rushes_scaler'      -- KEDA's look into the queue
 ]) AS name WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from helm.dashboards.api import API
 from helm.dashboards.healthy import HEALTHY
 from helm.dashboards.kitsu import KITSU
 from helm.dashboards.sites import SITES
@@ -14,4 +15,5 @@ BOARDS: Final = {
     "where_is_the_time.json": WHERE,
     "sites.json": SITES,
     "kitsu.json": KITSU,
+    "api.json": API,
 }

@@ -21,6 +21,7 @@ CONTROL = 'namespace="studio",component="control",pod="control-1"'
 WORKER = 'namespace="studio",component="worker",pool="general",pod="worker-1"'
 KITSU = 'namespace="studio",component="kitsu",pod="kitsu-1"'
 FOLLOW = 'namespace="studio",component="kitsu-follow",pod="kitsu-follow-1"'
+API = 'namespace="studio",component="api",pod="api-1"'
 SYNCER = 'namespace="studio",component="syncer",pod="syncer-1"'
 
 
@@ -122,6 +123,22 @@ STORIES = {
     ),
     "DeadLetters first": Story(
         {f'rushes_dead_letters_total{{{CONTROL},topic="t",reason="invalid"}}': "_x9 1x150"}, 15, (9, 75)
+    ),
+    "ApiErrors": Story(
+        {
+            f'rushes_api_requests_total{{{API},operation="list_all",status="200"}}': "0+10x200",
+            f'rushes_api_requests_total{{{API},operation="list_all",status="503"}}': "0x9 0+5x20 100x60",
+        },
+        20,
+        (9, 60),
+    ),
+    "ApiErrors few": Story(
+        {
+            f'rushes_api_requests_total{{{API},operation="list_all",status="200"}}': "0+1x200",
+            f'rushes_api_requests_total{{{API},operation="list_all",status="503"}}': "0x9 3x100",
+        },
+        None,
+        (9, 15, 60),
     ),
     "ScratchLow": Story({f"rushes_scratch_free_bytes{{{WORKER}}}": "9e9x9 1e9x9 9e9x20"}, 18, (9, 13, 25)),
     "DrainExceeded": Story({f"rushes_drain_seconds{{{WORKER}}}": "0x9 0+60x15 _x30"}, 22, (9, 18, 35)),

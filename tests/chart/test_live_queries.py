@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
+from rushes_normalizer.api.access import hash_of
 from rushes_normalizer.kinds import UploadKind
 from rushes_normalizer.publish import store_upload
 from rushes_schemas import RenormalizeRequested
@@ -38,7 +40,8 @@ MONITORED = {"podMonitor": {"enabled": True}, "alerts": {"enabled": True}}
 
 def _processes(world: World) -> list[Target]:
     """All components, as the chart runs them."""
-    control, worker, syncer, kitsu, follow = (free_port() for _ in range(5))
+    control, worker, syncer, kitsu, follow, api = (free_port() for _ in range(6))
+    world.process("rushes-normalizer", "api", log="api", OPERATIONS_PORT=str(api))
     world.process(
         "rushes-normalizer", "run", "--roles", "intake,relay,janitor", log="control", OPERATIONS_PORT=str(control)
     )
@@ -49,6 +52,7 @@ def _processes(world: World) -> list[Target]:
     return [
         Target(kitsu, "kitsu", "kitsu-1"),
         Target(follow, "kitsu-follow", "kitsu-follow-1"),
+        Target(api, "api", "api-1"),
         Target(control, "control", "control-1"),
         Target(worker, "worker", "worker-1", pool="general"),
         Target(syncer, "syncer", "syncer-1"),
@@ -61,7 +65,7 @@ async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-pix_fmt", "yuv420p", movie)
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180", "-frames:v", "1", picture)
     junk.write_bytes(b"no movie" * 100)
-    await eventually(lambda: seen.query("count(up == 1) == 5"))  # else nothing is seen to become more
+    await eventually(lambda: seen.query("count(up == 1) == 6"))  # else nothing is seen to become more
     events = [upload() for _ in range(4)]
     still, broken, absent = upload(extension="png"), upload(), upload()
     async with world.store() as store:
@@ -77,6 +81,9 @@ async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
     again = [_renormalize(event.preview_file_id) for event in (*events, absent)]
     await world.send(*again)
     await _ended(seen, ready=10, broken=1, missing=2)
+    await _called(world)
+    await eventually(lambda: seen.query("rushes_api_streams_ended_total"))  # else no second one is seen to be more
+    await _called(world)
 
 
 async def _dispatched(world: World, movie: Path) -> None:
@@ -92,13 +99,25 @@ async def _dispatched(world: World, movie: Path) -> None:
 
 
 @asynccontextmanager
-async def _with_kitsu(world: World) -> AsyncIterator[World]:
-    """A world that is prepared for all services, with a Zou to follow."""
+async def _whole_studio(world: World) -> AsyncIterator[World]:
+    """A world that is prepared for all services, with a Zou to follow and a client that may call the read API."""
     await world.prepare()
+    access = {"tokens": [{"name": "wall", "sha256": hash_of("token"), "projects": "all"}]}
+    api = {"API_PORT": str(free_port()), "API_ACCESS": json.dumps(access), "API_LINGER": "0"}
     async with kitsu_database(world), zou_stand_in() as zou:
-        yield world.with_settings(
-            NOMAD_PORT=str(free_port()), NOMAD_LINGER="0", ZOU_URL=zou.address, ZOU_TOKEN="t", FOLLOW_INTERVAL="0.5"
-        )
+        kitsu = {"NOMAD_PORT": str(free_port()), "NOMAD_LINGER": "0", "ZOU_URL": zou.address, "ZOU_TOKEN": "t"}
+        yield world.with_settings(FOLLOW_INTERVAL="0.5", **kitsu, **api)
+
+
+async def _called(world: World) -> None:
+    """A client reads previews, and listens to changes for a moment."""
+    address, shown = f"http://127.0.0.1:{world.environment['API_PORT']}", {"Authorization": "Bearer token"}
+    async with aiohttp.ClientSession(address, headers=shown) as client:
+        for _ in range(3):
+            async with client.get("/previews") as answer:
+                assert len((await answer.json())["previews"]) == 8
+        async with client.get("/status-changes") as stream:
+            assert (await stream.content.readline()).startswith(b"retry")
 
 
 def _renormalize(preview_file_id: UUID) -> RenormalizeRequested:
@@ -131,7 +150,7 @@ def _panels() -> list[tuple[str, str, Query]]:
 
 async def test_every_panel_shows_something_and_every_rule_is_evaluated(world: World, tmp_path: Path) -> None:
     rules = find(render(MONITORED), "PrometheusRule")["spec"]
-    async with _with_kitsu(world) as studio, prometheus(tmp_path / "prometheus", rules) as seen:
+    async with _whole_studio(world) as studio, prometheus(tmp_path / "prometheus", rules) as seen:
         try:
             seen.scrape(*_processes(studio))
             await _load(studio, tmp_path, seen)
@@ -157,7 +176,7 @@ async def test_every_panel_shows_something_and_every_rule_is_evaluated(world: Wo
 
 
 async def test_no_label_of_a_service_at_work_holds_an_id(world: World, tmp_path: Path) -> None:
-    async with _with_kitsu(world) as studio, prometheus(tmp_path / "prometheus", {"groups": []}) as seen:
+    async with _whole_studio(world) as studio, prometheus(tmp_path / "prometheus", {"groups": []}) as seen:
         try:
             seen.scrape(*_processes(studio))
             await _load(studio, tmp_path, seen)

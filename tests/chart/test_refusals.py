@@ -27,6 +27,11 @@ def kitsu(**own: Any) -> Values:
     return {"kitsu": {"enabled": True, **own}}
 
 
+def api(**own: Any) -> Values:
+    """Values of the read API."""
+    return {"api": {"enabled": True, "accessSecret": {"name": "access"}, **own}}
+
+
 KEDA = {"enabled": True, "existingSecret": {"name": "reader"}}
 CONTRADICTIONS: dict[str, tuple[Values, str]] = {
     "grace of a pool": (
@@ -89,6 +94,13 @@ CONTRADICTIONS: dict[str, tuple[Values, str]] = {
         kitsu(nomad={"clientCa": {"secret": "ca"}}),
         "kitsu.nomad.certificateSecret names no certificate",
     ),
+    "an api for nobody": ({"api": {"enabled": True}}, "api.accessSecret.name names no Secret"),
+    "an api without processes": (api(replicas=0), "api.replicas is 0"),
+    "an api that is killed while it answers": (
+        api(settings={"API_LINGER": 50}),
+        "api.terminationGracePeriodSeconds is 60, but calls are answered for 50 seconds",
+    ),
+    "an api that blocks drains": (api(disruptionBudget={"maxUnavailable": 0}), "api.disruptionBudget.maxUnavailable"),
     "sasl without credentials": ({"kafka": {"securityProtocol": "SASL_SSL"}}, "names no Secret with user and password"),
     "tls without tls": ({"tls": {"kafka": {"caSecret": "ca"}}}, "kafka.securityProtocol is PLAINTEXT, which uses no"),
     "folder without a volume": ({"store": {"kind": "local"}}, "store.existingClaim names no volume"),

@@ -13,13 +13,14 @@ import rushes_syncer.cli
 import typer.main
 from pydantic_settings import BaseSettings
 from rushes_kitsu.settings import KitsuSettings
+from rushes_normalizer.api.settings import ApiSettings
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH
 from rushes_runtime.settings import describe_settings, load_settings
 from rushes_syncer.settings import SyncerSettings
 from sqlalchemy import text
 
-from tests.chart.rendering import VALUES, Object, find, pods, rendered
+from tests.chart.rendering import VALUES, Object, find, pods, render, rendered
 from tests.world import World
 
 MODELS: dict[str, type[BaseSettings]] = {
@@ -46,6 +47,12 @@ def environment(objects: tuple[Object, ...], container: dict[str, Any]) -> dict[
         name = variable["name"]
         found[name] = variable["value"] if "value" in variable else SECRETS.get(name, "secret")
     return found
+
+
+def model_of(container: dict[str, Any]) -> type[BaseSettings]:
+    """The settings that a container's command reads."""
+    service, command, *_ = container["command"]
+    return ApiSettings if command == "api" else MODELS[service]
 
 
 def made_up(name: str, mounted: str, folder: Path) -> str:
@@ -78,7 +85,7 @@ def test_every_container_starts_with_settings_that_its_service_takes(
             with monkeypatch.context() as patch:
                 for name, value in given.items():
                     patch.setenv(name, made_up(name, value, tmp_path) if value.startswith(MOUNTS) else value)
-                settings = load_settings(MODELS[container["command"][0]])
+                settings = load_settings(model_of(container))
             assert settings.model_dump()["operations_host"] == "0.0.0.0"
 
 
@@ -88,7 +95,8 @@ def test_every_variable_is_one_that_something_reads(values: str) -> None:
     objects = rendered("4.3", values)
     for pod in pods(objects):
         for container in pod.containers:
-            models = [MODELS[container["command"][0]]]
+            # What waits before the API is a normalizer's command, and both are given the same.
+            models = [model_of(each) for each in pod.containers]
             if pod.owner.endswith("-kitsu-build"):
                 models.append(NormalizerSettings)
             known = {name for model in models for name, _ in describe_settings(model)}
@@ -210,3 +218,13 @@ async def test_kedas_query_counts_the_slots_that_could_be_used_now(world: World,
                 await connection.execute(INSERT, _job(state, batched=batched, wait=wait))
         ((counted,),) = await database.fetch(query)
     assert counted == expected
+
+
+def test_the_api_has_no_key_of_a_store_and_what_its_callers_show_is_mounted() -> None:
+    for values in ({"kind": "s3"}, {"kind": "local", "existingClaim": "previews"}):
+        chart = render({"api": {"enabled": True, "accessSecret": {"name": "access"}}, "store": values})
+        spec = find(chart, "Deployment", "rushes-api")["spec"]["template"]["spec"]
+        assert {volume["name"] for volume in spec["volumes"]} == {"tmp", "database", "api-access"}
+        for container in (*spec["initContainers"], *spec["containers"]):
+            assert not [each["name"] for each in container["env"] if each["name"].startswith("STORE__")]
+    assert find(chart, "Service", "rushes-api")["spec"]["ports"][0]["name"] == "http"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from uuid import uuid4
 
+from aiohttp import ClientError, ClientSession
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.group import LeaveGroupRequest
+from rushes_normalizer.api.access import hash_of
 from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, group_of
 from rushes_runtime.database import Database
 from rushes_runtime.kafka import make_consumer
@@ -28,7 +31,7 @@ from rushes_schemas.outputs import BUCKETS, PLACES
 from sqlalchemy import text
 
 from tests.drill.stage import SCRATCH_ROOM, Drill
-from tests.world import eventually, put_source, upload
+from tests.world import eventually, free_port, put_source, upload
 
 Condition: TypeAlias = Callable[[Drill], AbstractAsyncContextManager[None]]
 _LACKING: Final = Path(__file__).parents[1] / "integration" / "media" / "lacking.py"
@@ -347,6 +350,34 @@ async def zou_in_processing(drill: Drill) -> AsyncIterator[None]:
         drill.zou.status = "ready"
 
 
+@asynccontextmanager
+async def unanswered_calls(drill: Drill) -> AsyncIterator[None]:
+    """A read API whose Kafka is away, and somebody who asks for a preview again and again."""
+    port = free_port()
+    access = {"tokens": [{"name": "drill", "sha256": hash_of("t"), "projects": "all", "renormalize": True}]}
+    nowhere = {"KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    drill.start("api", API_PORT=str(port), API_LINGER="0", API_ACCESS=json.dumps(access), **nowhere)
+    await drill.started("api")
+    (row, *_) = await drill.normalizer.fetch("SELECT id FROM preview_file WHERE status = 'ready'")
+    asking = asyncio.create_task(_ask_for_ever(f"http://127.0.0.1:{port}/previews/{row.id}/renormalize"))
+    try:
+        yield
+    finally:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+        await drill.stop("api")
+
+
+async def _ask_for_ever(url: str) -> None:
+    async with ClientSession(headers={"Authorization": "Bearer t"}) as client:
+        while True:
+            with suppress(ClientError):
+                async with client.post(url, json={"reason": "drill"}) as answer:
+                    assert answer.status == 503, await answer.text()
+            await asyncio.sleep(0.2)
+
+
 # They need several members in a consumer group.
 NEED_KAFKA: Final = {"RebalanceStorm", "CommitFailures"}
 CONDITIONS: Final[dict[str, Condition]] = {
@@ -364,6 +395,7 @@ CONDITIONS: Final[dict[str, Condition]] = {
     "RebalanceStorm": rebalances,
     "CommitFailures": refused_commits,
     "DeadLetters": bad_record,
+    "ApiErrors": unanswered_calls,
     "BrokenRatioHigh": our_failures,
     "ScratchLow": full_disk,
     "DrainExceeded": long_drain,

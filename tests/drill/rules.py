@@ -36,6 +36,7 @@ def drill_rules(*, scratch_free: int) -> dict[str, Any]:
         "RebalanceStorm": {"threshold": 2, "window": "60s"},
         "CommitFailures": {"threshold": 0, "window": "30s"},
         "DeadLetters": {"window": "20s"},
+        "ApiErrors": {"minimum": 1, "window": "20s"},
         "ScratchLow": {"threshold": scratch_free},
         "DrainExceeded": {"threshold": 2},
         "SandboxIncomplete": {},

@@ -71,6 +71,7 @@ class Drill:
             "syncer": ("rushes-syncer", "run", "--roles", "intake,worker,relay,janitor"),
             "kitsu": ("rushes-kitsu", "serve"),
             "kitsu-follow": ("rushes-kitsu", "follow"),
+            "api": ("rushes-normalizer", "api"),
         }[component]
         places = {"OPERATIONS_PORT": str(port), "SCRATCH": str(self.scratch / name)}
         leash = Leash(

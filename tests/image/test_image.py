@@ -48,6 +48,16 @@ def test_its_commands_answer(container: Container, command: str) -> None:
     assert "--topics" in ended.out
 
 
+def test_its_read_api_finds_all_that_it_imports(container: Container) -> None:
+    loads = (
+        "import uvicorn; from rushes_normalizer.api import wiring; "
+        "from rushes_normalizer.api.application import make_application, openapi_text; openapi_text(); "
+        "uvicorn.Config(make_application(None, expose_missing=False), http='h11', ws='none', lifespan='off').load()"
+    )
+    ended = container.run("python3", "-c", loads)
+    assert ended.code == 0, ended.err
+
+
 def test_it_makes_previews_as_any_number_with_a_root_that_it_cannot_write(container: Container) -> None:
     program = (ROOT / "tests" / "image" / "previews_inside.py").read_text()
     ended = container.run("python3", "-c", program)

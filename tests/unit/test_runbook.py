@@ -35,7 +35,7 @@ APPS = {
     "rushes-syncer": rushes_syncer.cli.app,
     "rushes-kitsu": rushes_kitsu.cli.app,
 }
-NOT_BY_DEFAULT = {"rushes-syncer-lyon", "rushes-kitsu", "rushes-kitsu-follow", "rushes-kitsu-build"}
+NOT_BY_DEFAULT = {"rushes-syncer-lyon", "rushes-kitsu", "rushes-kitsu-follow", "rushes-kitsu-build", "rushes-api"}
 
 
 def test_there_is_a_section_for_each_alert_and_for_nothing_else() -> None:

@@ -136,6 +136,18 @@ DeadLetters:
     {{ `{{ printf "%.0f" $value }}` }} records of {{ `{{ $labels.topic }}` }} could not be taken in ({{ `{{ $labels.reason }}` }})
   description: >-
     A publisher sends what is no event of ours. `rushes-normalizer dead-letters list` shows them.
+ApiErrors:
+  expr: |-
+    {{- $calls := printf "rushes_api_requests_total{%s}" $here }}
+    {{- $failed := printf "rushes_api_requests_total{%s,status=~\"5..\"}" $here }}
+    {{- $window := $rules.ApiErrors.window }}
+    sum(increase({{ $failed }}[{{ $window }}])) / sum(increase({{ $calls }}[{{ $window }}]))
+      > {{ include "rushes.text" $rules.ApiErrors.threshold }}
+      and sum(increase({{ $failed }}[{{ $window }}])) > {{ include "rushes.text" $rules.ApiErrors.minimum }}
+  summary: >-
+    {{ `{{ $value | humanizePercentage }}` }} of the calls of the read API are not answered
+  description: >-
+    503: PostgreSQL or Kafka does not answer the API. 500: an error of ours; its log says which (api_failed).
 ScratchLow:
   expr: |-
     min by (component, pool, site, pod) (rushes_scratch_free_bytes{ {{- $jobs -}} }) < {{ include "rushes.text" $rules.ScratchLow.threshold }}

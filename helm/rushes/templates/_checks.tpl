@@ -52,6 +52,9 @@
 {{- end -}}
 {{- $said = concat $said (include "rushes.storeContradictions" (dict "root" $root "name" (printf "%s.store" $path) "store" $site.store) | fromJson).sentences -}}
 {{- end -}}
+{{- if $v.api.enabled -}}
+{{- $said = concat $said (include "rushes.apiContradictions" . | fromJson).sentences -}}
+{{- end -}}
 {{- if and $v.syncer.enabled (not $v.syncer.sites) -}}
 {{- $said = append $said "syncer.enabled is true, but syncer.sites names no site to copy to." -}}
 {{- end -}}
@@ -135,6 +138,25 @@
 {{- $said = append $said (printf "kitsu.zou.url uses port %d, which networkPolicy.zou.ports does not let through." $port) -}}
 {{- end -}}
 {{- end -}}
+{{ dict "sentences" ($said | default list) | toJson }}
+{{- end -}}
+
+{{/* Takes: the root. */}}
+{{- define "rushes.apiContradictions" -}}
+{{- $api := .Values.api -}}
+{{- $said := list -}}
+{{- if not $api.accessSecret.name -}}
+{{- $said = append $said "api.enabled is true, but api.accessSecret.name names no Secret with the list of who may read what." -}}
+{{- end -}}
+{{- if lt (int64 $api.replicas) 1 -}}
+{{- $said = append $said "api.replicas is 0: nobody would answer. Set api.enabled to false instead." -}}
+{{- end -}}
+{{- $defaults := .Files.Get "files/setting-defaults.json" | fromJson -}}
+{{- $linger := (hasKey $api.settings "API_LINGER" | ternary $api.settings $defaults).API_LINGER | float64 -}}
+{{- if le (float64 $api.terminationGracePeriodSeconds) (addf $linger 10) -}}
+{{- $said = append $said (printf "api.terminationGracePeriodSeconds is %v, but calls are answered for %v seconds (api.settings.API_LINGER) after SIGTERM, and those in work get 10 more: the pods would be killed first." $api.terminationGracePeriodSeconds $linger) -}}
+{{- end -}}
+{{- $said = concat $said (include "rushes.drainContradictions" (dict "name" "api" "v" $api) | fromJson).sentences -}}
 {{ dict "sentences" ($said | default list) | toJson }}
 {{- end -}}
 

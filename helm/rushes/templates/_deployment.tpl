@@ -2,7 +2,8 @@
 A Deployment of one of the services.
 Takes: root, service, component, part (dict of one label, "rushes/pool" or "rushes/site", or empty), name, command,
 env (items as text), v (control, a pool or a site), scratchBytes (0: none), scaled, sites (local stores to mount),
-secrets (Secrets to mount besides, by folder), ports (containerPorts besides the operations port, by name).
+secrets (Secrets to mount besides, by folder), ports (containerPorts besides the operations port, by name),
+storeless (something if it has nothing to do with stores).
 */}}
 {{- define "rushes.deployment" -}}
 {{- $root := .root -}}
@@ -47,7 +48,7 @@ spec:
       terminationGracePeriodSeconds: {{ .v.terminationGracePeriodSeconds }}
       {{- include "rushes.placement" (dict "v" .v "selector" $selector) | trim | nindent 6 }}
       initContainers:
-        {{- $wait := dict "root" $root "service" .service "name" "wait-for-migration" "sites" .sites "database" .v.databaseSecret "secrets" .secrets -}}
+        {{- $wait := dict "root" $root "service" .service "name" "wait-for-migration" "sites" .sites "database" .v.databaseSecret "secrets" .secrets "storeless" .storeless -}}
         {{- $_ := set $wait "command" (list (printf "rushes-%s" .service) "migrate" "--wait") -}}
         {{- $_ := set $wait "env" .env -}}
         {{- $_ := set $wait "resources" $root.Values.migration.resources -}}
@@ -59,7 +60,7 @@ spec:
         {{- $_ := set $requests "ephemeral-storage" (include "rushes.mebibytes" (add (int64 .scratchBytes) 268435456)) -}}
         {{- $_ := set $resources "requests" $requests -}}
         {{- end -}}
-        {{- $main := dict "root" $root "service" .service "name" .service "sites" .sites "database" .v.databaseSecret "secrets" .secrets -}}
+        {{- $main := dict "root" $root "service" .service "name" .service "sites" .sites "database" .v.databaseSecret "secrets" .secrets "storeless" .storeless -}}
         {{- $_ := set $main "command" .command -}}
         {{- $_ := set $main "env" .env -}}
         {{- $_ := set $main "resources" $resources -}}
@@ -74,7 +75,7 @@ spec:
             {{- end }}
           {{- include "rushes.probes" $root | nindent 10 }}
       volumes:
-        {{- include "rushes.volumes" (dict "root" $root "sites" .sites "database" .v.databaseSecret "secrets" .secrets) | nindent 8 }}
+        {{- include "rushes.volumes" (dict "root" $root "sites" .sites "database" .v.databaseSecret "secrets" .secrets "storeless" .storeless) | nindent 8 }}
         {{- if int64 .scratchBytes }}
         {{- include "rushes.scratchVolume" (dict "v" .v "bytes" .scratchBytes) | nindent 8 }}
         {{- end }}

@@ -35,7 +35,7 @@ imagePullSecrets:
 {{/*
 One container of ours, as an item of a list.
 Takes: root, service, name, command (a list), env (items as text), resources, scratch (something if it has one), sites,
-secrets.
+secrets, storeless.
 */}}
 {{- define "rushes.container" -}}
 - name: {{ .name }}
@@ -63,7 +63,7 @@ secrets.
       mountPath: /etc/rushes/{{ $name }}
       readOnly: true
     {{- end }}
-    {{- if eq .root.Values.store.kind "local" }}
+    {{- if and (eq .root.Values.store.kind "local") (not .storeless) }}
     - name: store
       mountPath: /store
     {{- end }}
@@ -78,7 +78,7 @@ secrets.
     {{- end }}
 {{- end -}}
 
-{{/* Variables of a container, each name once: those of the studio win, also over a file. Takes: root, env. */}}
+{{/* Variables of a container, each name once: those of the studio win, also over a file. Takes: root, env, storeless. */}}
 {{- define "rushes.environment" -}}
 {{- $theirs := list -}}
 {{- range .root.Values.extraEnv -}}
@@ -86,7 +86,7 @@ secrets.
 {{- end -}}
 {{- $all := list -}}
 {{- range concat (include "rushes.secrets" .root | fromYamlArray) (.env | default "" | fromYamlArray) -}}
-{{- if not (or (has .name $theirs) (has (trimSuffix "_FILE" .name) $theirs)) -}}
+{{- if not (or (has .name $theirs) (has (trimSuffix "_FILE" .name) $theirs) (and $.storeless (hasPrefix "STORE__" .name))) -}}
 {{- $all = append $all . -}}
 {{- end -}}
 {{- end -}}
@@ -96,7 +96,7 @@ secrets.
 {{/*
 Secrets that are mounted under /etc/rushes, by the name of the folder; as JSON. Those of a variable that the studio gives
 itself are not. Takes: root, sites, database (the name of the Secret for the database, if these pods have one alone),
-secrets (others, by folder).
+secrets (others, by folder), storeless.
 */}}
 {{- define "rushes.mountedSecrets" -}}
 {{- $v := .root.Values -}}
@@ -105,7 +105,7 @@ secrets (others, by folder).
 {{- if hasPrefix "SASL" $v.kafka.securityProtocol -}}
 {{- $_ := set $all "kafka" (include "rushes.unlessGiven" (dict "root" .root "name" "KAFKA__SASL_PASSWORD" "secret" $v.kafka.existingSecret.name)) -}}
 {{- end -}}
-{{- if eq $v.store.kind "s3" -}}
+{{- if and (eq $v.store.kind "s3") (not .storeless) -}}
 {{- $_ := set $all "store" (include "rushes.unlessGiven" (dict "root" .root "name" "STORE__SECRET_ACCESS_KEY" "secret" $v.store.existingSecret.name)) -}}
 {{- end -}}
 {{- range $name, $site := .sites -}}
@@ -134,7 +134,7 @@ secrets (others, by folder).
 {{- end -}}
 {{- end -}}
 
-{{/* Volumes that every pod has, as items of a list. Takes: root, sites, database, secrets. */}}
+{{/* Volumes that every pod has, as items of a list. Takes: root, sites, database, secrets, storeless. */}}
 {{- define "rushes.volumes" -}}
 - name: tmp
   emptyDir:
@@ -145,7 +145,7 @@ secrets (others, by folder).
     secretName: {{ $secret }}
     defaultMode: 0440
 {{- end }}
-{{- if eq .root.Values.store.kind "local" }}
+{{- if and (eq .root.Values.store.kind "local") (not .storeless) }}
 - name: store
   persistentVolumeClaim:
     claimName: {{ .root.Values.store.existingClaim }}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from rushes_normalizer.previews import PreviewRow
 from rushes_normalizer.transitions import status_changed
 from rushes_schemas import FailureCode, Preview, PreviewStatus, Source, StatusChanged, exposed_status, statuses_behind
+
+from tests.said import where_missing_is_said
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STATUSES = st.sampled_from(PreviewStatus)
@@ -35,23 +34,6 @@ ROWS = st.builds(
     failure_code=st.none() | st.sampled_from(FailureCode).map(str),
     deleted_at=st.none() | st.just(NOW),
 )
-
-
-def said(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value inside a JSON value, with its path."""
-    if isinstance(value, dict):
-        for name, each in value.items():
-            yield from said(each, f"{path}.{name}")
-    elif isinstance(value, list):
-        for each in value:
-            yield from said(each, f"{path}[]")
-    else:
-        yield path, value
-
-
-def where_missing_is_said(value: Any) -> set[str]:
-    """Paths of what says `missing`."""
-    return {path for path, each in said(json.loads(json.dumps(value))) if each == "missing"}
 
 
 @given(preview=PREVIEWS)

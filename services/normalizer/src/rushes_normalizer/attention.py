@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
@@ -13,7 +12,9 @@ from pydantic_core import to_jsonable_python
 from rushes_runtime.database import Database
 from rushes_schemas import NEEDS_ATTENTION, FailureCode
 
-# Newest first, cursor on (created_at, id): rows of one moment are told apart by their id, so none is lost.
+from rushes_normalizer.paging import read_cursor, write_cursor
+
+# Newest first; the cursor is on (created_at, id).
 _ATTENTION: Final = """
     SELECT preview_file.id, name, extension, status, preview_file.failure_code AS code,
         preview_file.failure_message AS message, project_id, preview_file.created_at,
@@ -66,7 +67,7 @@ async def needs_attention(database: Database, wanted: AttentionFilter) -> Attent
     Raises:
         ValueError: the cursor is none of ours.
     """
-    cursor_at, cursor_id = _read_cursor(wanted.cursor)
+    cursor_at, cursor_id = read_cursor(wanted.cursor)
     age = wanted.older_than_minutes
     rows = await database.fetch(
         _ATTENTION,
@@ -80,20 +81,4 @@ async def needs_attention(database: Database, wanted: AttentionFilter) -> Attent
     )
     page = [dict(row._mapping) for row in rows[: wanted.limit]]
     more = len(rows) > wanted.limit
-    return AttentionPage(page, _write_cursor(page[-1]) if more else None)
-
-
-def _write_cursor(row: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(f"{row['created_at'].isoformat()} {row['id']}".encode()).decode()
-
-
-def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
-    if cursor is None:
-        return None, None
-    try:
-        moment, _, preview_file_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
-        # In UTC: a zone can carry a time past the years that the database driver takes.
-        return datetime.fromisoformat(moment).astimezone(UTC), UUID(preview_file_id)
-    except (ValueError, OverflowError):
-        msg = f"{cursor!r} is no cursor of this command"
-        raise ValueError(msg) from None
+    return AttentionPage(page, write_cursor(page[-1]["created_at"], page[-1]["id"]) if more else None)

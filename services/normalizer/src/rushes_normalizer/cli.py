@@ -22,6 +22,7 @@ from rushes_runtime.store import open_store, place_sentinels
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_normalizer.commands.absences import absences
+from rushes_normalizer.commands.api import api, api_token
 from rushes_normalizer.commands.attention import attention
 from rushes_normalizer.commands.dead_letters import dead_letters
 from rushes_normalizer.commands.history import history
@@ -95,6 +96,8 @@ def migrate(
 
 
 app.command()(absences)
+app.command()(api)
+app.command()(api_token)
 app.command()(attention)
 app.command()(history)
 app.command()(renormalize)

@@ -14,7 +14,6 @@ from rushes_schemas import (
     FAILURES,
     Envelope,
     Failure,
-    FailureCode,
     Job,
     PreviewStatus,
     StatusChanged,
@@ -31,6 +30,7 @@ from rushes_normalizer.previews import PreviewRow
 
 EVENT_SOURCE: Final = "/rushes/normalizer"
 VERSION_HEADER: Final = "rushes-version"
+_FACTS: Final = {code.value: facts for code, facts in FAILURES.items()}
 _READ: Final = ("bytes", "etag", "sha256")  # what a job learns of the source
 
 
@@ -106,15 +106,6 @@ def status_changed(
     """The event of a transition; without a `job_state`, of none that a job made."""
     previous = before.status.value if before else None
     job = Job(state=job_state, request_ids=list(request_ids), attempt=attempt) if job_state else None
-    failure = None
-    if row.failure_code:
-        facts = FAILURES[FailureCode(row.failure_code)]
-        failure = Failure(
-            code=row.failure_code,
-            message=row.failure_message or "",
-            for_artist=row.failure_for_artist or facts.for_artist,
-            retryable=facts.transient,
-        )
     return StatusChanged(
         preview_file_id=row.id,
         version=row.version,
@@ -136,7 +127,7 @@ def status_changed(
         person_id=row.person_id,
         created_at=row.created_at,
         job=job,
-        error=failure,
+        error=failure_of(row.failure_code, row.failure_message, row.failure_for_artist),
         width=row.width,
         height=row.height,
         duration=row.duration,
@@ -155,6 +146,19 @@ def status_changed(
             encoding=row.encoding,
         ),
         occurred_at=now,
+    )
+
+
+def failure_of(code: str | None, message: str | None, for_artist: str | None) -> Failure | None:
+    """Why the last job failed, from what its row keeps; None: it did not."""
+    if code is None:
+        return None
+    facts = _FACTS.get(code)  # none of a code that a later version gave
+    return Failure(
+        code=code,
+        message=message or "",
+        for_artist=for_artist or (facts and facts.for_artist),
+        retryable=facts is not None and facts.transient,
     )
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
@@ -247,13 +248,23 @@ class RequestSettings(KafkaClientSettings, DatabaseClientSettings):
     """What a command needs that looks into the database and sends events."""
 
 
-class RuntimeSettings(KafkaClientSettings, DatabaseClientSettings):
+class OperationsSettings(CommandSettings):
+    """What every process needs that runs until it is told to stop."""
+
+    operations_host: str = Field("127.0.0.1", description="Address of `/metrics`, `/livez`, `/readyz`, `/startupz`.")
+    operations_port: Port = Field(9090, description="Its port; 0 picks a free one.")
+
+
+class ExposureSettings(CommandSettings):
+    """What every process needs that tells API consumers of statuses."""
+
+    expose_missing: bool = Field(False, description="Show API consumers `missing`; off, they see `broken`.")
+
+
+class RuntimeSettings(OperationsSettings, ExposureSettings, RequestSettings):
     """What every service needs."""
 
     store: StoreSettings = Field(description="The main store: where uploads come and outputs go.")
-    expose_missing: bool = Field(False, description="Show API consumers `missing`; off, they see `broken`.")
-    operations_host: str = Field("127.0.0.1", description="Address of `/metrics`, `/livez`, `/readyz`, `/startupz`.")
-    operations_port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Its port; 0 picks a free one.")
     scratch: Path = Field(Path("/tmp/rushes"), description="Folder for files in work; emptied of leftovers.")  # noqa: S108
     slots: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Jobs that a worker process runs at once.")
     lease: Seconds = Field(60, description="Seconds without a renewal after which a worker's job is another's.")

@@ -1,0 +1,1 @@
+"""The read API: previews, what needs attention, and status changes, for clients without Kafka or SQL."""
