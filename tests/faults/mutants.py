@@ -22,7 +22,7 @@ from rushes_runtime.database import Database
 from rushes_runtime.janitor import Janitor
 from rushes_runtime.leases import RoleLease
 from rushes_runtime.outbox import Outgoing
-from rushes_runtime.store import Unconditional, proof
+from rushes_runtime.store import SENTINEL_KEY, Unconditional, proof
 from rushes_runtime.store.s3 import S3Store
 from rushes_schemas import FailureCode
 from rushes_syncer import abandoned, application, sites
@@ -110,8 +110,10 @@ async def _false(*_: Any, **__: Any) -> bool:
 
 def _write_without_condition() -> None:
     @_instead_of(S3Store, "write")
-    def write(original: Any, *where: Any, condition: Any, **rest: Any) -> Any:
-        return original(*where, condition=Unconditional(), **rest)
+    def write(original: Any, store: S3Store, bucket: str, key: str, *, condition: Any, **rest: Any) -> Any:
+        # By its sentinel the product finds out at its start whether conditions are kept.
+        condition = condition if key == SENTINEL_KEY else Unconditional()
+        return original(store, bucket, key, condition=condition, **rest)
 
 
 def _write_events_after_commit() -> None:
