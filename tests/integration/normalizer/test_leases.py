@@ -220,10 +220,11 @@ async def test_a_deletion_that_was_under_way_when_its_worker_was_paused_takes_no
         tile = object_key(ObjectKind.TILE, deleted.id)
         await store.upload("pictures", tile, left, content_type="image/png", condition=Unconditional())
         await put_source(store, deleted.id, clip)
-        await keep(database, deleted)
         _control(impatient)
-        cable.hold_at(b"DELETE ")
         paused = _worker(impatient, "paused", STORE__ENDPOINT_URL=f"http://127.0.0.1:{cable.port}")
+        await _logged(impatient, "paused", "started")  # its look at the store begins an upload and takes it back
+        cable.hold_at(b"DELETE ")
+        await keep(database, deleted)
         await cable.held.wait()
         os.kill(paused.pid, signal.SIGSTOP)
         await world.send(upload(deleted.id))
