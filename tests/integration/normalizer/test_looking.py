@@ -25,6 +25,7 @@ from rushes_schemas.outputs import BUCKETS
 from tests.cable import Cable, cable_to
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.parts import Parts, parts_of
+from tests.integration.normalizer.processes import logged
 from tests.movies import ffmpeg
 from tests.world import World, eventually, playing, put_source, upload
 
@@ -251,13 +252,14 @@ async def _held_in_mid_look(world: World, stack: Stack) -> AsyncIterator[tuple[L
     """A worker process that waits for the answers of a whole batch's looks."""
     async with cable_to(int(stack.objects.endpoint_url.rpartition(":")[2])) as cable, parts_of(world) as parts:
         try:
-            async with playing(parts.intake()):
-                await _ask(world, parts, 20)
-            cable.hold_at(b"HEAD ")
             through_cable = f"http://127.0.0.1:{cable.port}"
             held = world.process(
                 "rushes-normalizer", "run", "--roles", "worker", log="held", STORE__ENDPOINT_URL=through_cable
             )
+            await logged(world, "held", "started")  # it asks for its sentinels before
+            cable.hold_at(b"HEAD ")
+            async with playing(parts.intake()):
+                await _ask(world, parts, 20)
             await cable.held.wait()
             yield held, cable, parts.database
         finally:
