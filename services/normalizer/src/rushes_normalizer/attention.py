@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -12,26 +11,17 @@ from pydantic_core import to_jsonable_python
 from rushes_runtime.database import Database
 from rushes_schemas import NEEDS_ATTENTION, FailureCode
 
-from rushes_normalizer.paging import read_cursor, write_cursor
+from rushes_normalizer.paging import fetch_page, page_of
 
-# Newest first; the cursor is on (created_at, id).
-_ATTENTION: Final = """
-    SELECT preview_file.id, name, extension, status, preview_file.failure_code AS code,
+_ATTENTION: Final = page_of(
+    """preview_file.id, name, extension, status, preview_file.failure_code AS code,
         preview_file.failure_message AS message, project_id, preview_file.created_at,
         updated_at, version, task.state AS job_state, task.progress,
-        task.tries + task.looks + task.losses AS attempts_before
-    FROM preview_file LEFT JOIN LATERAL (
-        SELECT * FROM task WHERE subject = preview_file.id::text AND state IN ('queued', 'running')
-        ORDER BY state DESC LIMIT 1
-    ) AS task ON true
-    WHERE status = ANY(:statuses) AND deleted_at IS NULL
-      AND (CAST(:project AS uuid) IS NULL OR project_id = :project)
-      AND (CAST(:code AS text) IS NULL OR preview_file.failure_code = :code)
-      AND (CAST(:older_than AS timestamptz) IS NULL OR preview_file.created_at < :older_than)
-      AND (CAST(:cursor_at AS timestamptz) IS NULL
-           OR (preview_file.created_at, preview_file.id) < (:cursor_at, CAST(:cursor_id AS uuid)))
-    ORDER BY preview_file.created_at DESC, preview_file.id DESC
-    LIMIT :limit"""
+        task.tries + task.looks + task.losses AS attempts_before""",
+    """
+      AND status = ANY(:statuses)
+      AND (CAST(:project AS uuid) IS NULL OR project_id = :project)""",
+)
 
 
 class AttentionFilter(BaseModel):
@@ -67,18 +57,14 @@ async def needs_attention(database: Database, wanted: AttentionFilter) -> Attent
     Raises:
         ValueError: the cursor is none of ours.
     """
-    cursor_at, cursor_id = read_cursor(wanted.cursor)
-    age = wanted.older_than_minutes
-    rows = await database.fetch(
+    rows, next_cursor = await fetch_page(
+        database,
         _ATTENTION,
+        limit=wanted.limit,
+        cursor=wanted.cursor,
+        code=wanted.code,
+        older_than_minutes=wanted.older_than_minutes,
         statuses=[wanted.status] if wanted.status else sorted(NEEDS_ATTENTION),
         project=wanted.project_id,
-        code=wanted.code,
-        older_than=None if age is None else datetime.now(UTC) - timedelta(minutes=age),
-        cursor_at=cursor_at,
-        cursor_id=cursor_id,
-        limit=wanted.limit + 1,
     )
-    page = [dict(row._mapping) for row in rows[: wanted.limit]]
-    more = len(rows) > wanted.limit
-    return AttentionPage(page, write_cursor(page[-1]["created_at"], page[-1]["id"]) if more else None)
+    return AttentionPage([dict(row._mapping) for row in rows], next_cursor)

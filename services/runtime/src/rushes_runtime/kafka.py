@@ -107,9 +107,15 @@ def _connection_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
-def make_consumer(settings: KafkaSettings, group: str) -> AIOKafkaConsumer:
-    """A consumer of committed records that commits nothing by itself and starts at the earliest offset."""
+def make_consumer(settings: KafkaSettings, group: str | None, *topics: str) -> AIOKafkaConsumer:
+    """A consumer of committed records that commits nothing by itself and starts at the earliest offset.
+
+    Args:
+        group: None: it reads all partitions by itself.
+        topics: full names; without any, it is to subscribe to them.
+    """
     return AIOKafkaConsumer(
+        *topics,
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -167,14 +173,7 @@ async def read_topic(settings: KafkaSettings, topic: str) -> AsyncIterator[list[
         aiokafka.errors.KafkaError: the broker cannot be reached, or gives no more records before the end.
     """
     full_name = settings.topic_prefix + topic
-    consumer = AIOKafkaConsumer(
-        full_name,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        check_crcs=settings.check_crcs,
-        **connection_options(settings),
-    )
+    consumer = make_consumer(settings, None, full_name)
     await consumer.start()
     try:
         partitions = consumer.assignment()

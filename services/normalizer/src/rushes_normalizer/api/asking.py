@@ -8,7 +8,7 @@ from uuid import UUID, uuid4, uuid5
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from rushes_runtime.kafka import CredentialFiles, make_producer
+from rushes_runtime.kafka import CredentialFiles, make_producer, part_with
 from rushes_runtime.settings import KafkaSettings
 from rushes_schemas import Envelope, RenormalizeRequested
 
@@ -77,7 +77,7 @@ class RequestSender:
                 try:
                     await producer.start()
                 except BaseException:
-                    await producer.stop()
+                    await part_with(producer)
                     raise
                 self._producer = producer
             return self._producer
@@ -85,4 +85,4 @@ class RequestSender:
     async def _end(self, producer: AIOKafkaProducer) -> None:
         if self._producer is producer:
             self._producer = None
-        await producer.stop()
+        await part_with(producer)

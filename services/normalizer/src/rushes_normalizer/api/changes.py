@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from pydantic_core import to_json
 from rushes_runtime.envelopes import UnreadableError, read_event
 from rushes_runtime.health import Health
-from rushes_runtime.kafka import CredentialFiles, connection_options
+from rushes_runtime.kafka import CredentialFiles, make_consumer, part_with
 from rushes_runtime.settings import KafkaSettings
 from rushes_runtime.waiting import wait_or_stop
 from rushes_schemas import CONTRACTS, StatusChanged
@@ -65,15 +65,7 @@ class ChangeFollower:
 
     async def _follow(self, stop: asyncio.Event) -> None:
         files = CredentialFiles(self._kafka)
-        consumer = AIOKafkaConsumer(
-            self._kafka.topic_prefix + STATUS_CHANGED_TOPIC,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            check_crcs=self._kafka.check_crcs,
-            fetch_max_wait_ms=200,
-            **connection_options(self._kafka),
-        )
+        consumer = make_consumer(self._kafka, None, self._kafka.topic_prefix + STATUS_CHANGED_TOPIC)
         try:
             await consumer.start()
             ends: dict[TopicPartition, int] = {}
@@ -94,7 +86,7 @@ class ChangeFollower:
                     self.caught_up.set()
                     log.info("changes_followed", partitions=len(ends))
         finally:
-            await consumer.stop()
+            await part_with(consumer)
 
     async def _begin(self, consumer: AIOKafkaConsumer, new: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Seek: on where this process was, or a share of the history before the end."""

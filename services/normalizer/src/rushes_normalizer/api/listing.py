@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -13,29 +12,19 @@ from rushes_runtime.database import Database
 from rushes_schemas import FailureCode, Preview
 
 from rushes_normalizer.api.access import Caller
-from rushes_normalizer.paging import read_cursor, write_cursor
+from rushes_normalizer.paging import fetch_page, page_of
 from rushes_normalizer.transitions import failure_of
 
-# Newest first; the cursor is on (created_at, id), which never change.
-_PREVIEWS: Final = """
-    SELECT preview_file.id, name, original_name, revision, position, extension, file_size, status, validation_status,
+_PREVIEWS: Final = page_of(
+    """preview_file.id, name, original_name, revision, position, extension, file_size, status, validation_status,
         width, height, duration, preview_file.task_id, person_id, preview_file.created_at, updated_at, project_id,
         version, preview_file.failure_code, preview_file.failure_message, failure_for_artist,
-        task.state AS job_state, task.progress, task.tries + task.looks + task.losses AS attempts_before
-    FROM preview_file LEFT JOIN LATERAL (
-        SELECT * FROM task WHERE subject = preview_file.id::text AND state IN ('queued', 'running')
-        ORDER BY state DESC LIMIT 1
-    ) AS task ON true
-    WHERE deleted_at IS NULL
+        task.state AS job_state, task.progress, task.tries + task.looks + task.losses AS attempts_before""",
+    """
       AND (CAST(:id AS uuid) IS NULL OR preview_file.id = :id)
       AND (CAST(:projects AS uuid[]) IS NULL OR project_id = ANY(:projects))
-      AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(:statuses))
-      AND (CAST(:code AS text) IS NULL OR preview_file.failure_code = :code)
-      AND (CAST(:older_than AS timestamptz) IS NULL OR preview_file.created_at < :older_than)
-      AND (CAST(:cursor_at AS timestamptz) IS NULL
-           OR (preview_file.created_at, preview_file.id) < (:cursor_at, CAST(:cursor_id AS uuid)))
-    ORDER BY preview_file.created_at DESC, preview_file.id DESC
-    LIMIT :limit"""
+      AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(:statuses))""",
+)
 
 
 class Shape(StrEnum):
@@ -105,36 +94,30 @@ async def list_previews(database: Database, caller: Caller, wanted: Wanted, look
     Raises:
         ValueError: the cursor is none of ours.
     """
-    cursor_at, cursor_id = read_cursor(wanted.cursor)
-    age = wanted.older_than_minutes
     projects = caller.projects
     if wanted.project_id:
         projects = frozenset({wanted.project_id} if caller.may_see(wanted.project_id) else ())
-    rows = await _fetch(
+    rows, next_cursor = await fetch_page(
         database,
-        projects=None if projects is None else sorted(projects),
-        statuses=None if wanted.statuses is None else sorted(wanted.statuses),
+        _PREVIEWS,
+        limit=wanted.limit,
+        cursor=wanted.cursor,
         code=wanted.code,
-        older_than=None if age is None else datetime.now(UTC) - timedelta(minutes=age),
-        cursor_at=cursor_at,
-        cursor_id=cursor_id,
-        limit=wanted.limit + 1,
+        older_than_minutes=wanted.older_than_minutes,
+        id=None,
+        projects=_listed(projects),
+        statuses=_listed(wanted.statuses),
     )
-    page = rows[: wanted.limit]
-    more = len(rows) > wanted.limit
-    return {
-        "previews": [looks.of(row) for row in page],
-        "next_cursor": write_cursor(page[-1].created_at, page[-1].id) if more else None,
-    }
+    return {"previews": [looks.of(row) for row in rows], "next_cursor": next_cursor}
 
 
 async def find_preview(database: Database, caller: Caller, preview_file_id: UUID) -> Any | None:
     """The row of a preview; None: there is none, or none that the caller may see."""
-    projects = None if caller.projects is None else sorted(caller.projects)
-    rows = await _fetch(database, id=preview_file_id, projects=projects)
+    rows, _ = await fetch_page(
+        database, _PREVIEWS, limit=1, id=preview_file_id, projects=_listed(caller.projects), statuses=None
+    )
     return rows[0] if rows else None
 
 
-async def _fetch(database: Database, **conditions: Any) -> list[Any]:
-    names = ("id", "projects", "statuses", "code", "older_than", "cursor_at", "cursor_id")
-    return await database.fetch(_PREVIEWS, **{**dict.fromkeys(names), "limit": 1, **conditions})
+def _listed(values: Collection[Any] | None) -> list[Any] | None:
+    return None if values is None else sorted(values)
