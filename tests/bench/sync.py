@@ -48,7 +48,8 @@ class Bench:
 
     def nothing_to_do(self, case: str, shape: Shape) -> None:
         """Fill a site for each, then let each find that nothing is to be done, in turn."""
-        with self._stage.site("s3", f"{case}-rushes") as ours, self._stage.site("s3", f"{case}-rclone") as theirs:
+        name = case.replace("_", "-")
+        with self._stage.site("s3", f"{name}-rushes") as ours, self._stage.site("s3", f"{name}-rclone") as theirs:
             sites = {"rushes": ours, "rclone": theirs}
             for _, contender in self._turns(_WORKERS["idle"], rounds=1):
                 ran = contender.run(self._stage, shape, sites[contender.name])
