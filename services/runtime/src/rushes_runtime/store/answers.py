@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
@@ -45,6 +46,7 @@ _BUSY: Final = {"SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLim
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _NO_KEY: Final = "External AWS credential provider"  # a file of ours could not be read: no refusal of the store's
+_FROM_CLIENTS: Final = (ClientError, BotoCoreError, ResponseParserError, BaseError, HttpError, OSError, TimeoutError)
 _BENEATH: Final = (
     (re.compile(r"InvalidCertificate\(\s*(\w+)"), "certificate verify failed: {}"),
     (re.compile(r'message: "([^"]+)"'), "{}"),
@@ -90,7 +92,7 @@ def code_of(error: Exception) -> str:
 
 
 def _answer(error: Exception, where: str, store: str) -> tuple[Exception, str]:
-    if not isinstance(error, ClientError | BaseError | BotoCoreError | HttpError | OSError | TimeoutError):
+    if not isinstance(error, _FROM_CLIENTS):
         return error, "error"
     code = code_of(error)
     if code in _CONFLICTS or isinstance(error, AlreadyExistsError | PreconditionError):
