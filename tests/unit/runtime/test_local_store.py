@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 from pathlib import Path
 from uuid import UUID
 
@@ -194,3 +196,26 @@ async def test_a_sentinel_that_cannot_be_read_proves_nothing(store: LocalStore) 
     store.path("movies", SENTINEL_KEY).write_bytes(b'{"instance": "stud')
     with pytest.raises(StoreUnavailableError, match="cannot be read"):
         await prove_whole(store, "movies", "studio")
+
+
+async def test_a_new_object_waits_for_no_other_writer(store: LocalStore, tmp_path: Path) -> None:
+    with store._locked("movies"):
+        async with asyncio.timeout(30):
+            await _write(store, b"one", IfAbsent(), tmp_path)
+            with pytest.raises(PreconditionFailedError):
+                await _write(store, b"two", IfAbsent(), tmp_path)
+    assert await _read(store, tmp_path) == b"one"
+    assert not [path for path in (tmp_path / "root").rglob("*uploads/*") if path.is_file()]
+
+
+async def test_a_file_system_without_links_keeps_conditions_too(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")  # as FAT and some network shares say
+
+    monkeypatch.setattr(os, "link", refuse)
+    await _write(store, b"one", IfAbsent(), tmp_path)
+    with pytest.raises(PreconditionFailedError):
+        await _write(store, b"two", IfAbsent(), tmp_path)
+    assert await _read(store, tmp_path) == b"one"

@@ -24,6 +24,7 @@ from rushes_runtime.store.interface import (
     SMALL,
     Condition,
     Downloaded,
+    IfAbsent,
     IfMatch,
     Moved,
     ObjectAbsentError,
@@ -46,6 +47,7 @@ _PAGE: Final = 1000  # objects of a listing in memory
 _THREADS: Final = 32
 _OURS: Final = ".rushes-"
 _UPLOADS: Final = f"{_OURS}uploads"
+_NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}  # a file system that knows none
 
 
 class LocalStore:
@@ -158,9 +160,10 @@ class LocalStore:
             now = time.time_ns()
             seconds = int(modified.timestamp()) if modified else now // 10**9
             os.utime(temporary, ns=(now, seconds * 10**9 + now % 10**9))
-            with self._locked(bucket):
-                self._check(bucket, key, condition)
-                temporary.replace(target)
+            if not (isinstance(condition, IfAbsent) and _linked(temporary, target)):
+                with self._locked(bucket):
+                    self._check(bucket, key, condition)
+                    temporary.replace(target)
             _sync_folder(target.parent)
             return _object_stat(key, target.stat())
 
@@ -181,9 +184,15 @@ class LocalStore:
 
     def _make_folders(self, bucket: str, folder: Path) -> None:
         """Make folders below a bucket, never the bucket: where a disk was unmounted nothing may look like one."""
-        below = folder.relative_to(self._bucket(bucket))
-        for each in reversed([below, *below.parents][:-1]):
-            (self._bucket(bucket) / each).mkdir(exist_ok=True)
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            if folder.parent == self._bucket(bucket):
+                raise
+            self._make_folders(bucket, folder.parent)
+            self._make_folders(bucket, folder)
 
     async def download(self, bucket: str, key: str, path: Path, moved: Moved | None = None) -> Downloaded:
         return await transfers.download(self, bucket, key, path, moved)
@@ -362,6 +371,24 @@ def _open(path: Path, key: str) -> tuple[BinaryIO, ObjectStat]:
         except (FileNotFoundError, NotADirectoryError):
             raise ObjectAbsentError(key) from None
         return reader, _object_stat(key, os.fstat(reader.fileno()))
+
+
+def _linked(temporary: Path, target: Path) -> bool:
+    """Give a file its name if nothing has that name, in one step, for which nobody waits; False: no links here.
+
+    Raises:
+        PreconditionFailedError: something has that name.
+    """
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise PreconditionFailedError(f"{target} is there, expected absent") from None
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    temporary.unlink()
+    return True
 
 
 def _object_stat(key: str, stat: os.stat_result) -> ObjectStat:
