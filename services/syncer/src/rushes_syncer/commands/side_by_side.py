@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias, TypeVar
@@ -21,6 +22,7 @@ from rushes_syncer.sites import SCHEMA
 from rushes_syncer.survey import Sides
 
 Report = TypeVar("Report")
+_SHOWN_EVERY: Final = 0.1  # seconds
 _LEASE: Final = 15.0  # seconds after which a pass that was killed can be gone on with
 
 
@@ -31,12 +33,15 @@ class PassBar:
         self._bar = bar
         self._site = site
         self._looked = 0
+        self._copied = 0
+        self._shown = 0.0
         self._line = bar.add_task(f"{site}: looking", total=None)
 
     def looked(self, objects: int) -> None:
         """So many more keys were looked at."""
         self._looked += objects
-        self._bar.update(self._line, description=f"{self._site}: {self._looked} objects looked at")
+        if self._is_time():
+            self._bar.update(self._line, description=f"{self._site}: {self._looked} objects looked at")
 
     def found(self, objects: int, size: int) -> None:
         """Both sides are compared."""
@@ -44,7 +49,17 @@ class PassBar:
 
     def copied(self, size: int) -> None:
         """One more object is done."""
-        self._bar.advance(self._line, size)
+        self._copied += size
+        if self._is_time():
+            self._bar.update(self._line, completed=self._copied)
+
+    def _is_time(self) -> bool:
+        """Each change of the display costs as much as a small copy does."""
+        now = time.monotonic()
+        if now - self._shown < _SHOWN_EVERY:
+            return False
+        self._shown = now
+        return True
 
 
 OnePass: TypeAlias = Callable[[str, Sides, PassBar], Awaitable[Report]]
@@ -64,7 +79,9 @@ async def over_sites(
     stopped: dict[str, str] = {}
     from_store = settings.sites[source] if source else settings.store
     try:
-        with Progress(*columns, TimeRemainingColumn(), console=errors, transient=True) as bar:
+        with Progress(
+            *columns, TimeRemainingColumn(), console=errors, transient=True, disable=not errors.is_terminal
+        ) as bar:
             async with open_database(settings, SCHEMA) as database, open_store(from_store) as main:
 
                 async def pass_over(name: str) -> None:
