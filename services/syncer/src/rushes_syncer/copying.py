@@ -25,7 +25,7 @@ from rushes_schemas import PLACES, FailureCode, ObjectKind
 from rushes_syncer.bandwidth import UNLIMITED, Bandwidth
 from rushes_syncer.crew import crew
 
-_HASHED_AT_ONCE: Final = 1 << 17  # bytes; more are hashed in a thread, and the other copies go on meanwhile
+_HASHED_AT_ONCE: Final = 1 << 19  # bytes; more are hashed in a thread, and the other copies go on meanwhile
 _UNTOLD: Final = {"application/octet-stream", "binary/octet-stream"}  # types that say nothing
 
 

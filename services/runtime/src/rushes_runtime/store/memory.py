@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from typing import Final
 
 TRANSFER_MEMORY: Final = 20 << 20  # bytes, for all transfers to one store
@@ -18,6 +19,7 @@ class Memory:
     def __init__(self, total: int = TRANSFER_MEMORY) -> None:
         self._total = total
         self._free = total
+        self._buffers: list[BytesIO] = []
         self._changed = asyncio.Condition()
 
     async def borrow(self, size: int) -> int:
@@ -33,3 +35,12 @@ class Memory:
         async with self._changed:
             self._free += size
             self._changed.notify_all()
+
+    def buffer(self) -> BytesIO:
+        """A buffer to fill from its beginning, for memory that was borrowed. It may hold older bytes behind that."""
+        return self._buffers.pop() if self._buffers else BytesIO()
+
+    def reuse(self, buffer: BytesIO) -> None:
+        """A buffer that nobody reads any more: many that grew anew, each time, would leave holes in memory."""
+        buffer.seek(0)
+        self._buffers.append(buffer)

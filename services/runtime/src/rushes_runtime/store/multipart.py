@@ -121,7 +121,7 @@ class PartsWriting:
             "UploadId": upload_id,
         }
         self._part_size = part_size(wanted.size)
-        self._filling = BytesIO()
+        self._filling = BytesIO()  # of no use until memory is borrowed
         self._borrowed = 0
         self._committed = False
         self._parts: list[asyncio.Task[str]] = []
@@ -143,23 +143,22 @@ class PartsWriting:
         return cls(endpoint, wanted, upload["UploadId"])
 
     async def write(self, chunk: bytes) -> None:
-        if not self._borrowed:
-            self._borrowed = await self._endpoint.memory.borrow(self._part_size)
         while chunk:
+            if not self._borrowed:
+                self._borrowed = await self._endpoint.memory.borrow(self._part_size)
+                self._filling = self._endpoint.memory.buffer()
             room = self._part_size - self._filling.tell()
             self._filling.write(chunk[:room] if len(chunk) > room else chunk)
             chunk = chunk[room:]
             if self._filling.tell() == self._part_size:
-                await self._send()
-                if chunk:
-                    self._borrowed = await self._endpoint.memory.borrow(self._part_size)
+                self._send()
 
-    async def _send(self) -> None:
+    def _send(self) -> None:
         for sent in self._parts:  # a part that failed ends it all
             if sent.done():
                 sent.result()
-        part, self._filling = self._filling, BytesIO()
-        borrowed, self._borrowed = self._borrowed, 0
+        part, borrowed, self._borrowed = self._filling, self._borrowed, 0
+        part.truncate()
         self._parts.append(asyncio.create_task(self._put(len(self._parts) + 1, part, borrowed)))
 
     async def _put(self, number: int, part: BytesIO, borrowed: int) -> str:
@@ -172,14 +171,15 @@ class PartsWriting:
             return done["ETag"]
 
         try:
-            return await self._endpoint.ask("upload", wanted.bucket, wanted.key, put)
+            etag = await self._endpoint.ask("upload", wanted.bucket, wanted.key, put)
+            self._endpoint.memory.reuse(part)
+            return etag
         finally:
-            part.close()  # whatever has sent it is kept alive by cycles for a while
             await asyncio.shield(self._endpoint.memory.give_back(borrowed))
 
     async def commit(self) -> ObjectStat:
-        if self._filling.tell():
-            await self._send()
+        if self._borrowed:
+            self._send()
         etags = await asyncio.gather(*self._parts)
         parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
         wanted = self._wanted

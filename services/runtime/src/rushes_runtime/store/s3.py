@@ -19,6 +19,7 @@ from rushes_runtime.store import server_copy, transfers
 from rushes_runtime.store.answers import ABSENT, answers, code_of
 from rushes_runtime.store.endpoint import Endpoint
 from rushes_runtime.store.interface import (
+    SMALL,
     Condition,
     Downloaded,
     IfMatch,
@@ -82,7 +83,7 @@ class S3Store:
             page = await self._endpoint.ask(
                 "list", bucket, prefix, lambda: self._endpoint.client.list_objects_v2(**where)
             )
-            for found in page["Contents"]:
+            for found in page.get("Contents", ()):
                 yield ObjectStat(found["Key"], found["Size"], bare(found["ETag"]), found["LastModified"])
             if not page.get("NextContinuationToken"):
                 return
@@ -98,7 +99,7 @@ class S3Store:
             except FileNotFoundError:
                 raise ObjectAbsentError(key) from None
             # A small one is taken whole, so that a body that breaks off is asked for again like any other request.
-            return opened, bytes(await opened.bytes_async()) if opened.meta["size"] <= _CHUNK else None
+            return opened, bytes(await opened.bytes_async()) if opened.meta["size"] <= SMALL else None
 
         opened, content = await self._endpoint.ask("download", bucket, key, get)
         stat = object_stat(opened.meta)
