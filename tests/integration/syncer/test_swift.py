@@ -146,6 +146,11 @@ async def test_a_pass_fills_a_site_and_a_deep_look_proves_and_repairs_it(
             counts: dict[str, int] = report
             return counts
 
+        if site == "swift":
+            kept = world.with_settings(SITES__LYON__CONDITIONS="kept")
+            code, said, errors = await kept.command("rushes-syncer", "full")
+            assert (code, "CONDITIONS=looked_at" in errors) == (2, True), said + errors
+            assert not await _keys(lyon.site)
         assert (await command("full", expected=0))["copied"] == 4  # source movies stay
         assert len(await _keys(lyon.site)) == 4
         assert (await command("verify", expected=0))["same"] == 4

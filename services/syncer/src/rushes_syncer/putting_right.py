@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from rushes_runtime import fenced_writes
 from rushes_runtime.database import Database, answer_of
 from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import Condition, IfAbsent, IfMatch, ObjectAbsentError, prove_whole
+from rushes_runtime.store import (
+    Condition,
+    IfAbsent,
+    IfMatch,
+    ObjectAbsentError,
+    StoreError,
+    prove_conditions,
+    prove_whole,
+)
 from rushes_schemas import FailureCode
+from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import passes, sites
 from rushes_syncer.bandwidth import Bandwidth
@@ -87,7 +97,11 @@ async def copy_differences(
 
     Args:
         source_site: if the source is another site: which.
+
+    Raises:
+        UnfencedStoreError: the site does not keep the conditions of writes.
     """
+    await _refuse_unfenced(sides, going)
     copies = _Copies(sides, going, effort, watch, source_site)
     writing = asyncio.create_task(copies.ends.keep_writing())
     try:
@@ -96,6 +110,15 @@ async def copy_differences(
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         await copies.ends.write()
+
+
+async def _refuse_unfenced(sides: Sides, going: Pass) -> None:
+    """Nothing is written to a site that would take writes in the wrong order; what it denies fails copy by copy."""
+    totals = await passes.totals(sides.database, going.id)
+    if any(total.state == "open" and total.finding in COPIED for total in totals):
+        for bucket in BUCKETS:
+            with suppress(StoreError):
+                await prove_conditions(sides.site, [bucket], sides.instance)
 
 
 class _Copies:
