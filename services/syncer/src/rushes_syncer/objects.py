@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from rushes_schemas import PLACES, ObjectKind
 
 _KINDS: Final = {(place.bucket, place.prefix): kind for kind, place in PLACES.items()}
-_ID: Final = 36  # characters of an id
+_KEY: Final = re.compile("(.+)-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 
 
 class PreviewObject(NamedTuple):
@@ -20,12 +21,6 @@ class PreviewObject(NamedTuple):
 
 def object_of(bucket: str, key: str) -> PreviewObject | None:
     """The preview's object under a key; None for what is no preview's, such as a sentinel or an avatar."""
-    prefix, dash, name = key[: -_ID - 1], key[-_ID - 1 : -_ID], key[-_ID:]
-    kind = _KINDS.get((bucket, prefix))
-    if kind is None or dash != "-":
-        return None
-    try:
-        preview_file_id = UUID(name)
-    except ValueError:
-        return None
-    return PreviewObject(kind, preview_file_id) if str(preview_file_id) == name else None
+    found = _KEY.fullmatch(key)
+    kind = _KINDS.get((bucket, found[1])) if found else None
+    return PreviewObject(kind, UUID(found[2])) if found and kind else None

@@ -165,9 +165,8 @@ async def begin(database: Database, site: str, kind: Kind, options: Mapping[str,
 
 async def note(connection: AsyncConnection, pass_id: UUID, differences: Sequence[Difference]) -> None:
     """Write down what differs."""
-    if differences:
-        rows = [{name: value for name, value in asdict(each).items() if name != "sha256"} for each in differences]
-        await connection.execute(_NOTE, {"id": pass_id, "rows": json.dumps(rows, default=str)})
+    rows = [{name: value for name, value in vars(each).items() if name != "sha256"} for each in differences]
+    await connection.execute(_NOTE, {"id": pass_id, "rows": json.dumps(rows, default=str)})
 
 
 async def compared(database: Database, pass_id: UUID, counts: Counts) -> None:

@@ -164,8 +164,10 @@ async def held(connection: AsyncConnection, site: str, preview_file_id: UUID) ->
     return {(row.bucket, row.key): _held_of(row) for row in result}
 
 
-async def held_under(database: Database, site: str, bucket: str, keys: Sequence[str]) -> dict[str, Held]:
-    """What a site holds under some keys of a bucket, by key."""
+async def held_under(database: Database, site: str | None, bucket: str, keys: Sequence[str]) -> dict[str, Held]:
+    """What a site holds under some keys of a bucket, by key; no site holds nothing."""
+    if site is None:
+        return {}
     rows = await database.fetch(_HELD_UNDER, site=site, bucket=bucket, keys=list(keys))
     return {row.key: _held_of(row) for row in rows}
 

@@ -126,10 +126,12 @@ async def _look(
 ) -> Counter[str]:
     """Look at a chunk of pairs; what it counts."""
     database = sides.database
-    facts = await facts_of(database, going.site, {named.preview_file_id for _, named in some})
     keys = [pair.key for pair, _ in some]
-    held = await sites.held_under(database, going.site, bucket, keys)
-    origins = await sites.held_under(database, scope.source_site, bucket, keys) if scope.source_site else {}
+    facts, held, origins = await asyncio.gather(
+        facts_of(database, going.site, {named.preview_file_id for _, named in some}),
+        sites.held_under(database, going.site, bucket, keys),
+        sites.held_under(database, scope.source_site, bucket, keys),
+    )
     counted: Counter[str] = Counter()
     found: list[tuple[Pair, PreviewObject, Finding]] = []
     for pair, named in some:
@@ -162,8 +164,9 @@ async def _look(
         counted["waiting"] += sum(each.preview_file_id in in_work for each in differences)
         differences = [each for each in differences if each.preview_file_id not in in_work]
     counted["extra"] += sum(each.finding is Finding.EXTRA for each in differences)
-    async with database.begin() as connection:
-        await passes.note(connection, going.id, differences)
+    if differences:
+        async with database.begin() as connection:
+            await passes.note(connection, going.id, differences)
     return counted
 
 
