@@ -115,8 +115,7 @@ def read_event(record: ConsumerRecord[bytes, bytes], contracts: Sequence[Contrac
 
 def _envelope(record: ConsumerRecord[bytes, bytes]) -> BaseCloudEvent:
     try:
-        # The time is not ours to use, and the slowest to parse.
-        headers = {name: value for name, value in record.headers if name != "ce_time"}
+        headers = {name: value for name, value in record.headers if _is_read(name)}
         message = KafkaMessage(headers, None, record.value or b"")
         if headers.get("content-type", b"").startswith(b"application/cloudevents+json"):
             envelope, identified = from_structured(message, _JSON), "id" in json.loads(message.value)
@@ -132,6 +131,12 @@ def _envelope(record: ConsumerRecord[bytes, bytes]) -> BaseCloudEvent:
         raise UnreadableError("not_an_event", problems[:500]) from None
     except Exception as error:
         raise UnreadableError("not_an_event", f"{type(error).__name__}: {error}"[:500]) from None
+
+
+def _is_read(header: str) -> bool:
+    """Headers of others hold what they like. The event's time is not ours to use, and the slowest to parse."""
+    name = header.lower()
+    return name == "content-type" or (name.startswith("ce_") and name != "ce_time")
 
 
 def _contract(type_name: str, contracts: Sequence[Contract]) -> Contract:
