@@ -56,7 +56,8 @@ async def test_the_api_answers_as_its_document_says(world: World, tmp_path: Path
         *("--exclude-path", "/status-changes"),
         *("--request-timeout", "20", "--generation-database", "none", "--no-color"),
     ]
-    async with served(world, API_REQUESTS_PER_MINUTE="1000000", API_BURST="100000") as api:
+    plenty = {"API_REQUESTS_PER_MINUTE": "1000000", "API_BURST": "100000", "API_GUESSES_PER_MINUTE": "1000000"}
+    async with served(world, **plenty) as api:
         await keep(api.database, *rows)
         committed = json.loads(_DOCUMENT.read_text(encoding="utf-8"))
         assert (await api.ask("/openapi.json")).body == committed, "what is served is what is committed"

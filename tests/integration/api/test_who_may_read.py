@@ -101,11 +101,43 @@ async def test_each_token_has_a_rate_of_its_own(world: World) -> None:
         assert (await api.ask("/previews", "guess")).status == 401
 
 
+async def test_an_address_that_guesses_tokens_is_not_answered_any_more(world: World) -> None:
+    async with served(world, API_GUESSES_PER_MINUTE="3") as api:
+        answers = [await api.ask("/previews", f"guess {number}") for number in range(5)]
+        assert [each.status for each in answers] == [401, 401, 401, 429, 429]
+        for answer in (answers[-1], await api.ask("/previews", ALL), await api.ask("/status-changes", ALL)):
+            assert answer.status == 429, "a right guess tells nothing either"
+            assert 0 < int(answer.headers["Retry-After"]) <= 20
+            assert answer.body["detail"].startswith("too many unknown tokens came from your address")
+
+
+async def test_who_shows_a_token_that_was_taken_back_keeps_nobody_out(world: World) -> None:
+    async with served(world, API_GUESSES_PER_MINUTE="2", API_REQUESTS_PER_MINUTE="1", API_BURST="3") as api:
+        answers = [(await api.ask("/previews", "taken back")).status for _ in range(5)]
+        assert answers == [401, 401, 401, 429, 429]
+        assert (await api.ask("/previews", ALL)).status == 200
+
+
+@pytest.mark.parametrize(("proxies", "told_apart"), [("127.0.0.1,10.0.0.0/8", True), ("10.0.0.0/8", False)])
+async def test_where_a_call_comes_from_only_a_named_proxy_may_say(world: World, proxies: str, told_apart: bool) -> None:
+    async with served(world, API_GUESSES_PER_MINUTE="1", API_PROXY_ADDRESSES=proxies) as api:
+
+        async def status(forwarded: str, token: str) -> int:
+            return (await api.ask("/previews", token, headers={"X-Forwarded-For": forwarded})).status
+
+        assert await status("192.0.2.1, 10.0.0.7", "guess") == 401
+        # What the caller itself wrote stands first, and counts for nothing.
+        assert await status("192.0.2.9, 192.0.2.1", ALL) == 429
+        assert await status("192.0.2.2", ALL) == (200 if told_apart else 429)
+        assert await status("192.0.2.1, nonsense", ALL) == (200 if told_apart else 429), "the proxy's own, then"
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({}, "API_ACCESS_FILE, or API_ACCESS"),
         ({"API_ACCESS": "{}", "API_PROXY_USER_HEADER": "X-User"}, "go together"),
+        ({"API_ACCESS": "{}", **PROXY, "API_PROXY_ADDRESSES": ""}, "need API_PROXY_ADDRESSES"),
         ({"API_ACCESS": "{}", **PROXY, "API_PROXY_ADDRESSES": "10.0.0.1/8"}, "has host bits set"),
         ({"API_ACCESS": "{}", "API_TLS_CERTFILE": __file__}, "API_TLS_CERTFILE and API_TLS_KEYFILE go together"),
         ({"API_ACCESS": "{}", "API_ACCESS_FILE": __file__}, "API_ACCESS and API_ACCESS_FILE"),

@@ -26,7 +26,7 @@ _PROBLEMS: Final = {
     404: "There is none, or it may not be seen.",
     413: "The body is too large.",
     422: "The call is wrong.",
-    429: "Too often: come again after `Retry-After` seconds.",
+    429: "Too often, or too many unknown tokens came from the same address: come again after `Retry-After` seconds.",
     503: "PostgreSQL or Kafka does not answer: come again after `Retry-After` seconds.",
 }
 _OURS: Final = ("500", "503")

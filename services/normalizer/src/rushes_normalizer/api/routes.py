@@ -19,8 +19,9 @@ from rushes_normalizer.api.answers import PreviewPage, PreviewState, Renormalize
 from rushes_normalizer.api.asking import RequestSender, request_for
 from rushes_normalizer.api.changes import ChangeFollower
 from rushes_normalizer.api.event_stream import EventStream, StreamLimits, Streams
+from rushes_normalizer.api.guesses import Guesses
 from rushes_normalizer.api.history import ChangeHistory, Marker
-from rushes_normalizer.api.identity import Identities
+from rushes_normalizer.api.identity import Identities, shown_token
 from rushes_normalizer.api.listing import Looks, Shape, Wanted, find_preview, list_previews
 from rushes_normalizer.api.problems import ProblemError, waiting_for
 from rushes_normalizer.api.rate_limit import RateLimit
@@ -36,6 +37,7 @@ class Api:
     database: Database
     identities: Identities
     rate_limit: RateLimit
+    guesses: Guesses
     sender: RequestSender
     history: ChangeHistory
     follower: ChangeFollower
@@ -58,13 +60,25 @@ async def caller_of(request: Request, _shown: Annotated[object, Security(_bearer
     """Who calls, if they may now.
 
     Raises:
-        ProblemError: 401 or 403, it is nobody who may; 429, too often.
+        ProblemError: 401 or 403, it is nobody who may; 429, too often, or from where tokens are guessed.
     """
     api = api_of(request)
-    caller = api.identities.identify(request)
-    if wait := api.rate_limit.take(caller.key):
-        raise ProblemError(429, f"too many requests: come again in {wait} s", {"Retry-After": str(wait)})
+    address = api.identities.address_of(request)
+    _unless(api.guesses.wait(address), "too many unknown tokens came from your address")
+    try:
+        caller = api.identities.identify(request)
+    except ProblemError as error:
+        if error.status == 401:
+            _unless(api.guesses.count(address, shown_token(request)), "too many requests with an unknown token")
+        raise
+    _unless(api.rate_limit.take(caller.key), "too many requests")
     return caller
+
+
+def _unless(wait: int, reason: str) -> None:
+    """Refuse a call that is to wait for so many seconds."""
+    if wait:
+        raise ProblemError(429, f"{reason}: come again in {wait} s", {"Retry-After": str(wait)})
 
 
 ApiOf = Annotated[Api, Depends(api_of)]

@@ -36,10 +36,12 @@ class ApiSettings(OperationsSettings, ExposureSettings, RequestSettings):
     )
     api_proxy_addresses: str = Field(
         "",
-        description="Addresses or networks, by commas, of proxies that authenticate people; default: none is trusted.",
+        description="Addresses or networks, by commas, of proxies whose word counts: where a call comes from, by"
+        " `X-Forwarded-For`, and with both headers below who calls; default: none.",
     )
     api_proxy_user_header: HeaderName | None = Field(
-        None, description="Header in which these proxies name the person, such as `X-Forwarded-User`."
+        None,
+        description="Header in which these proxies name the person they authenticated, such as `X-Forwarded-User`.",
     )
     api_proxy_groups_header: HeaderName | None = Field(
         None, description="… and their groups, by commas, such as `X-Forwarded-Groups`."
@@ -49,6 +51,9 @@ class ApiSettings(OperationsSettings, ExposureSettings, RequestSettings):
     )
     api_burst: Annotated[int, Field(ge=1, le=100_000)] = Field(
         100, description="Requests that may come at once after a pause."
+    )
+    api_guesses_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        20, description="Different unknown tokens of one address in a minute, after which its calls are not looked at."
     )
     api_streams: Annotated[int, Field(ge=1, le=10_000)] = Field(
         200, description="Streams of status changes that each process serves at once."
@@ -72,9 +77,11 @@ class ApiSettings(OperationsSettings, ExposureSettings, RequestSettings):
         refuse_both(self, "api_access")
         if self.api_access is None and self.api_access_file is None:
             raise ValueError("API_ACCESS_FILE, or API_ACCESS, must say who may read what (docs/api.md)")
-        proxied = (self.proxies(), self.api_proxy_user_header, self.api_proxy_groups_header)
-        if any(proxied) and not all(proxied):
-            raise ValueError("API_PROXY_ADDRESSES, API_PROXY_USER_HEADER and API_PROXY_GROUPS_HEADER go together")
+        proxies, named = self.proxies(), (self.api_proxy_user_header, self.api_proxy_groups_header)
+        if any(named) and not (all(named) and proxies):
+            raise ValueError(
+                "API_PROXY_USER_HEADER and API_PROXY_GROUPS_HEADER go together, and need API_PROXY_ADDRESSES"
+            )
         return self
 
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -17,6 +17,7 @@ from rushes_normalizer.api.asking import RequestSender
 from rushes_normalizer.api.bodies import bounded
 from rushes_normalizer.api.changes import ChangeFollower
 from rushes_normalizer.api.event_stream import StreamLimits, Streams
+from rushes_normalizer.api.guesses import Guesses
 from rushes_normalizer.api.history import ChangeHistory
 from rushes_normalizer.api.identity import Identities
 from rushes_normalizer.api.pulse import DatabasePulse
@@ -53,10 +54,12 @@ async def open_api(settings: ApiSettings, health: Health) -> AsyncIterator[ApiRo
     follower = ChangeFollower(settings.kafka, history, keep=keep, expose=expose, health=health)
     connections = Connections()
     streams = Streams(settings.api_streams, settings.api_streams_each, connections.abort)
+    rate, burst, guesses = settings.api_requests_per_minute, settings.api_burst, settings.api_guesses_per_minute
     api = Api(
         database=database,
         identities=identities,
-        rate_limit=RateLimit(settings.api_requests_per_minute, settings.api_burst),
+        rate_limit=RateLimit(rate, burst),
+        guesses=Guesses(RateLimit(guesses, guesses), RateLimit(rate, burst)),
         sender=sender,
         history=history,
         follower=follower,
