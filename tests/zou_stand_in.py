@@ -14,10 +14,16 @@ from aiohttp import web
 
 @dataclass
 class ZouStandIn:
-    """What it says: its address, whether it answers as it should, the status of each preview; and what was written."""
+    """What it says: its address, its version, whether it answers, the status of each preview; and what was written.
+
+    Attributes:
+        expired: a token that it takes no more.
+    """
 
     address: str = ""
+    version: str = "1.0.97"
     up: bool = True
+    expired: str | None = None
     status: str = "ready"
     written: dict[str, str] = field(default_factory=dict)  # statuses by preview
     writes: int = 0
@@ -28,7 +34,9 @@ class ZouStandIn:
             return web.Response(status=503)
         match request.path:
             case "/":
-                return web.json_response({"api": "Zou", "version": "1.0.97"})
+                return web.json_response({"api": "Zou", "version": self.version})
+            case _ if request.headers["Authorization"] == f"Bearer {self.expired}":
+                return web.json_response({"msg": "Token has expired"}, status=401)
             case "/auth/authenticated":
                 return web.json_response({"authenticated": True})
             case path if request.method == "PUT":

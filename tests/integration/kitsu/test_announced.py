@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -86,3 +88,36 @@ async def test_a_newer_upload_that_is_in_work_is_never_written_over(world: World
         world.process("rushes-kitsu", "follow", log="follow", ZOU_URL=zou.address, ZOU_TOKEN="t", FOLLOW_INTERVAL="0.2")
         await eventually(lambda: asyncio.sleep(0, str(other) in zou.written))
         assert str(preview) not in zou.written
+
+
+@pytest.mark.parametrize(("version", "old"), [("0.20.9", True), ("1.0.96", True), ("1.0.97", False), ("1.1", False)])
+async def test_a_zou_that_is_older_than_any_that_was_tried_is_named_and_set_right_all_the_same(
+    world: World, version: str, old: bool
+) -> None:
+    preview = uuid4()
+    async with bridge_of(world), zou_stand_in() as zou:
+        zou.version, zou.status = version, "broken"
+        await world.send(event(preview, 1))
+        world.process("rushes-kitsu", "follow", log="follow", ZOU_URL=zou.address, ZOU_TOKEN="t", FOLLOW_INTERVAL="0.2")
+        await eventually(lambda: asyncio.sleep(0, str(preview) in zou.written))
+    log = [json.loads(line) for line in (world.folder / "follow.log").read_text().splitlines()]
+    (found,) = [each for each in log if each["event"] == "zou_found"]
+    warnings = [(each["level"], each["version"], each["tried_with"]) for each in log if each["event"] == "zou_is_old"]
+    assert (found["version"], warnings) == (version, [("warning", version, "1.0.97")] if old else []), "once"
+
+
+async def test_a_token_that_has_expired_is_named_and_nothing_is_lost_until_a_new_one_counts(
+    world: World, tmp_path: Path
+) -> None:
+    preview = uuid4()
+    token = tmp_path / "token"
+    token.write_text("old")
+    async with bridge_of(world), zou_stand_in() as zou:
+        zou.status, zou.expired = "broken", "old"
+        settings = {"ZOU_URL": zou.address, "ZOU_TOKEN_FILE": str(token), "FOLLOW_INTERVAL": "0.2"}
+        world.process("rushes-kitsu", "follow", log="follow", **settings)
+        await world.send(event(preview, 1))
+        await eventually(lambda: logged(world, "Zou refuses ZOU_TOKEN (401): it has expired", "follow"))
+        assert zou.writes == 0
+        token.write_text("new")
+        await eventually(lambda: asyncio.sleep(0, str(preview) in zou.written))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from rushes_runtime.database import Database
 from rushes_runtime.health import Health
 from rushes_runtime.intake import Intake
 from rushes_runtime.migrations import check_schema
-from rushes_runtime.service import Need, Role, run_service
+from rushes_runtime.service import Need, run_service
 from rushes_runtime.store import open_store
 from rushes_runtime.wiring import make_janitor, make_relay, run_roles
 
@@ -45,10 +46,7 @@ async def serve(settings: KitsuSettings) -> int:
     async with AsyncExitStack() as resources:
         database = Database.of(settings, SCHEMA)
         resources.push_async_callback(database.close)
-        url = settings.read_zou_database_url()
-        zou = ZouDatabase(url) if url else None
-        if zou:
-            resources.push_async_callback(zou.close)
+        zou = await resources.enter_async_context(_zou_database(settings))
         onward = await resources.enter_async_context(open_onward(settings.pass_on_to))
         health = Health()
         metrics.DATABASE_ANSWERED.set_to_current_time()
@@ -113,7 +111,7 @@ async def follow(settings: KitsuSettings) -> int:
         database = Database.of(settings, SCHEMA)
         resources.push_async_callback(database.close)
         zou = await resources.enter_async_context(open_zou_api(settings))
-        url = settings.read_zou_database_url()
+        tables = await resources.enter_async_context(_zou_database(settings))
         health = Health()
         follower = Follower(
             database,
@@ -123,12 +121,7 @@ async def follow(settings: KitsuSettings) -> int:
             patience=timedelta(seconds=settings.follow_patience),
             expose_missing=settings.expose_missing,
         )
-        registrars: list[Role] = []
-        if url:
-            tables = ZouDatabase(url)
-            resources.push_async_callback(tables.close)
-            source = f"{url.host}:{url.port}/{url.database}"
-            registrars.append(Registrar(database, tables, source, health, interval=settings.follow_interval))
+        registrars = [Registrar(database, tables, health, interval=settings.follow_interval)] if tables else []
         return await run_service(
             health=health,
             operations=(settings.operations_host, settings.operations_port),
@@ -136,3 +129,15 @@ async def follow(settings: KitsuSettings) -> int:
             front=[follower, *registrars],
             back=[],
         )
+
+
+@asynccontextmanager
+async def _zou_database(settings: KitsuSettings) -> AsyncIterator[ZouDatabase | None]:
+    """Zou's database, for as long as the block runs; None: it was not given."""
+    url = settings.read_zou_database_url()
+    database = ZouDatabase(url) if url else None
+    try:
+        yield database
+    finally:
+        if database:
+            await database.close()

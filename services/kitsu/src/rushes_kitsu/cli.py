@@ -35,7 +35,7 @@ from rushes_kitsu.imported import Holds
 from rushes_kitsu.importing import UNSENT, Imported, count_previews, import_previews
 from rushes_kitsu.settings import KitsuSettings
 from rushes_kitsu.topics import TOPICS
-from rushes_kitsu.zou_rows import open_zou
+from rushes_kitsu.zou_rows import name_of, open_zou
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -123,7 +123,6 @@ def import_(
         url = settings.read_zou_database_url()
         if url is None:
             fail("ZOU_DATABASE_URL is not set: postgresql+asyncpg://user:password@host:port/zoudb", 2)
-        source = f"{url.host}:{url.port}/{url.database}"
         columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} previews"))
         async with AsyncExitStack() as resources:
             zou = await resources.enter_async_context(open_zou(url))
@@ -143,7 +142,7 @@ def import_(
                     store,
                     database,
                     settings.kafka,
-                    source=source,
+                    source=name_of(url),
                     expose_missing=settings.expose_missing,
                     done=done,
                 )

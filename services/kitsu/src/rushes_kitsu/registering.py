@@ -86,15 +86,13 @@ def _uploaded(row: ZouRow) -> PreviewUploaded:
 class Registrar:
     """Reads Zou's event log, and tells Rushes of what Zou handled itself. Several may run."""
 
-    def __init__(self, database: Database, zou: ZouDatabase, source: str, health: Health, *, interval: float) -> None:
+    def __init__(self, database: Database, zou: ZouDatabase, health: Health, *, interval: float) -> None:
         """
         Args:
-            source: a name for Zou's database, by which it is known how far its events were read.
             interval: seconds between looks.
         """
         self._database = database
         self._zou = zou
-        self._source = source
         self._health = health
         self._interval = interval
 
@@ -115,7 +113,7 @@ class Registrar:
 
     async def _look(self) -> None:
         """Read what is new. The first look begins now: `import` tells of what was before."""
-        known = await self._database.fetch(_READ, source=self._source)
+        known = await self._database.fetch(_READ, source=self._zou.name)
         begin: datetime = known[0].up_to - _OVERLAP if known else datetime.now(UTC)
         after = (begin, _FIRST)
         async with self._zou.connected() as zou:
@@ -133,7 +131,7 @@ class Registrar:
             new = {(row.preview_file_id, row.what) for row in await connection.execute(_NEW, asked)}
             told = [each for each in news if (each.preview_file_id, each.what) in new]
             await outbox.put(connection, [Outgoing.of(_announcement(each)) for each in told])
-            await connection.execute(_UP_TO, {"source": self._source, "up_to": up_to})
+            await connection.execute(_UP_TO, {"source": self._zou.name, "up_to": up_to})
         for each in told:
             metrics.REGISTERED.labels(each.what).inc()
             log.info("registered", preview_file_id=str(each.preview_file_id), what=each.what)

@@ -61,10 +61,16 @@ class ZouDatabaseError(ValueError):
         super().__init__(f"Zou's database (ZOU_DATABASE_URL): {said}")
 
 
+def name_of(url: URL) -> str:
+    """A name for one of Zou's databases, by which it is known how far it was read."""
+    return f"{url.host}:{url.port}/{url.database}"
+
+
 class ZouDatabase:
     """Zou's database, which PostgreSQL itself holds to reading. Its connections are kept, and made when needed."""
 
     def __init__(self, url: URL) -> None:
+        self.name = name_of(url)
         self._engine = create_async_engine(
             url,
             isolation_level="AUTOCOMMIT",
