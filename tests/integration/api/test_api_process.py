@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from rushes_embedded.leash import Leash
 
-from tests.integration.api.consumer import ACCESS, ALL, PROJECT, Stream, bearer, served
+from tests.integration.api.consumer import ACCESS, ALL, PROJECT, Stream, announce, bearer, change, served
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.processes import logged
 from tests.world import World, eventually, free_port
@@ -35,20 +35,25 @@ def _started(world: World, **settings: str) -> tuple[Leash, str, str]:
 
 async def test_a_process_that_stops_answers_until_the_network_has_turned_away(world: World) -> None:
     async with world.normalizer_database(), aiohttp.ClientSession(headers=bearer(ALL)) as client:
-        leash, address, probes = _started(world, API_LINGER="2")
+        leash, address, probes = _started(world, API_LINGER="10")
         try:
             await logged(world, "api", "changes_followed")
             async with client.get(f"{probes}/readyz") as answer:
                 assert answer.status == 200
-            async with client.get(f"{address}/status-changes", timeout=aiohttp.ClientTimeout(60)) as stream:
-                await Stream(stream).begun()
+            async with client.get(f"{address}/status-changes", timeout=aiohttp.ClientTimeout(60)) as answer:
+                stream = Stream(answer)
+                await stream.begun()
                 os.kill(leash.pid, signal.SIGTERM)
                 await logged(world, "api", "stopping")
-                async with client.get(f"{probes}/readyz") as answer:
-                    assert answer.status == 503, "so that it gets no new calls"
-                async with client.get(f"{address}/previews") as answer:
-                    assert answer.status == 200, "and answers those that come"
-                assert await stream.content.read() == b"", "the stream ends, and not in its midst"
+                async with client.get(f"{probes}/readyz") as probed:
+                    assert probed.status == 503, "so that it gets no new calls"
+                async with client.get(f"{address}/previews") as listed:
+                    assert listed.status == 200, "and answers those that come"
+                row = kept_preview()
+                await announce(world, change(None, row))
+                assert (await stream.event()).data["id"] == str(row.id), "streams go on meanwhile"
+                with pytest.raises(EOFError):  # it ends, and not in its midst
+                    await stream.event()
             assert await asyncio.to_thread(leash.wait) == 0
         finally:
             world.stop_processes()
@@ -56,7 +61,33 @@ async def test_a_process_that_stops_answers_until_the_network_has_turned_away(wo
             await client.get(f"{address}/previews")
     log = (world.folder / "api.log").read_text()
     assert '"level": "error"' not in log
+    assert '"reason": "stopped"' in log
     assert not [token for token in (ALL, *(each["sha256"] for each in ACCESS["tokens"])) if token in log]
+
+
+async def test_a_client_that_takes_nothing_does_not_keep_a_process_that_stops(world: World) -> None:
+    large = kept_preview(original_name="x" * 250, failure_code="corrupt", failure_message="m" * 2000)
+    async with world.normalizer_database(), aiohttp.ClientSession(headers=bearer(ALL)) as client:
+        leash, address, _ = _started(world, API_LINGER="0", API_STREAM_PATIENCE="3600", API_STREAM_HISTORY="100000")
+        await logged(world, "api", "changes_followed")
+        host, port = address.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        try:
+            writer.write(f"GET /status-changes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALL}\r\n\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")  # and reads no more
+            async with client.get(f"{address}/status-changes", timeout=None) as answer:
+                attentive = Stream(answer)
+                await attentive.begun()
+                events = [change(None, large)] * 3000  # more than sockets hold
+                sending = asyncio.create_task(announce(world, *events))
+                for _ in events:
+                    await attentive.event()
+                await sending
+                os.kill(leash.pid, signal.SIGTERM)
+                assert await eventually(lambda: asyncio.sleep(0, leash.poll()), lambda code: code is not None) == 0
+        finally:
+            writer.transport.abort()
+            world.stop_processes()
 
 
 async def test_a_process_waits_for_its_schema_and_says_so(world: World) -> None:

@@ -135,6 +135,22 @@ async def test_heart_beats_tell_a_client_where_it_is_though_nothing_concerns_it(
             assert (await again.event()).event == "status-changed", "no reset: it had missed nothing"
 
 
+@pytest.mark.any_broker
+async def test_a_silent_stream_has_heart_beats(world: World) -> None:
+    async with served(world, API_STREAM_HEARTBEAT="0.1") as api, api.stream() as stream:
+        while stream.comments < 3:  # nothing happens meanwhile; a block that does not come fails
+            await stream._block()
+
+
+@pytest.mark.any_broker
+async def test_changes_come_without_heart_beats_before_it_is_time_for_one(world: World) -> None:
+    async with served(world, API_STREAM_HEARTBEAT="3600") as api, api.stream() as stream:
+        for _ in range(5):
+            await announce(world, change(None, kept_preview()))
+            assert (await stream.event()).event == "status-changed"
+        assert stream.comments == 0
+
+
 def _sum(marker: str) -> int:
     return sum(map(int, marker.split(".")))
 
