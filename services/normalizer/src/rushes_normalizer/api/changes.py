@@ -85,6 +85,8 @@ class ChangeFollower:
                 if not self.caught_up.is_set() and await _has_reached(consumer, ends):
                     self.caught_up.set()
                     log.info("changes_followed", partitions=len(ends))
+            if not stop.is_set():
+                log.info("kafka_credentials_changed", topic=STATUS_CHANGED_TOPIC)
         finally:
             await part_with(consumer)
 
