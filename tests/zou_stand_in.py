@@ -18,6 +18,8 @@ class ZouStandIn:
 
     Attributes:
         expired: a token that it takes no more.
+        gone: previews that were deleted.
+        going: previews that are deleted once they were read.
     """
 
     address: str = ""
@@ -25,6 +27,8 @@ class ZouStandIn:
     up: bool = True
     expired: str | None = None
     status: str = "ready"
+    gone: set[str] = field(default_factory=set)
+    going: set[str] = field(default_factory=set)
     written: dict[str, str] = field(default_factory=dict)  # statuses by preview
     writes: int = 0
 
@@ -32,20 +36,20 @@ class ZouStandIn:
         """The JSON of one call."""
         if not self.up:
             return web.Response(status=503)
-        match request.path:
-            case "/":
-                return web.json_response({"api": "Zou", "version": self.version})
-            case _ if request.headers["Authorization"] == f"Bearer {self.expired}":
-                return web.json_response({"msg": "Token has expired"}, status=401)
-            case "/auth/authenticated":
-                return web.json_response({"authenticated": True})
-            case path if request.method == "PUT":
-                self.writes += 1
-                preview = path.rpartition("/")[2]
-                self.written[preview] = (await request.json())["status"]
-                return web.json_response({"status": self.written[preview]})
-            case _:
-                return web.json_response({"status": self.status})
+        preview = request.path.rpartition("/")[2]
+        status, told = 200, {"status": self.status}
+        if request.path == "/":
+            told = {"api": "Zou", "version": self.version}
+        elif request.headers["Authorization"] == f"Bearer {self.expired}":
+            status, told = 401, {"message": "Token has expired"}
+        elif preview in self.gone:
+            status, told = 404, {"message": "Not found"}
+        elif request.method == "PUT":
+            self.writes += 1
+            self.written[preview] = (await request.json())["status"]
+        elif preview in self.going:
+            self.gone.add(preview)
+        return web.json_response(told, status=status)
 
 
 @asynccontextmanager

@@ -121,3 +121,17 @@ async def test_a_token_that_has_expired_is_named_and_nothing_is_lost_until_a_new
         assert zou.writes == 0
         token.write_text("new")
         await eventually(lambda: asyncio.sleep(0, str(preview) in zou.written))
+
+
+async def test_a_preview_that_zou_deletes_in_the_middle_keeps_no_other_from_being_set_right(world: World) -> None:
+    gone, going, stays = (uuid4() for _ in range(3))
+    async with bridge_of(world), kitsu_database(world) as database, zou_stand_in() as zou:
+        zou.status, zou.gone, zou.going = "broken", {str(gone)}, {str(going)}
+        for preview in (gone, going, stays):
+            await world.send(event(preview, 1))
+        world.process("rushes-kitsu", "follow", log="follow", ZOU_URL=zou.address, ZOU_TOKEN="t", FOLLOW_INTERVAL="0.2")
+        unsettled = "SELECT 1 FROM announced WHERE settled_at IS NULL"
+        await eventually(lambda: asyncio.sleep(0, str(stays) in zou.written))
+        await eventually(lambda: database.fetch(unsettled), lambda rows: not rows)
+        assert (set(zou.written), str(going) in zou.gone) == ({str(stays)}, True)
+        assert not await logged(world, "zou_away", "follow")

@@ -165,6 +165,24 @@ async def test_credentials_of_the_payload_are_neither_stored_nor_logged(world: W
 
 
 @any_broker
+async def test_what_is_refused_is_told_in_the_answer_and_in_the_log_and_keeps_nothing_else_out(world: World) -> None:
+    async with bridge_of(world) as bridge:
+        told = [await bridge.dispatch(version="3"), await bridge.dispatch(FS_BUCKET_PREFIX="other-")]
+        path = f"/v1/job/{unknown_job()}/summary"
+        unknown = await bridge.ask("GET", path)
+        job = await bridge.dispatched()
+        (event,) = await eventually(bridge.events)
+    assert event.preview_file_id == job.preview_file_id
+    log = [json.loads(line) for line in (world.folder / "kitsu.log").read_text().splitlines()]
+    reasons = [each["reason"] for each in log if each["event"] == "dispatch_refused"]
+    for (status, said), reason, words in zip(told, reasons, ("not of version 2", "FS_BUCKET_PREFIX"), strict=True):
+        assert (status, said) == (400, f"rushes-kitsu refuses: {reason}")
+        assert words in reason
+    assert (unknown[0], "rushes-kitsu" in unknown[1]) == (404, True)
+    assert [each["path"] for each in log if each["event"] == "job_unknown"] == [path]
+
+
+@any_broker
 async def test_answers_go_on_while_a_process_that_is_told_to_stop_lingers(world: World) -> None:
     async with bridge_of(world, NOMAD_LINGER="2", OPERATIONS_PORT="0") as bridge:
         job = await bridge.dispatched()
