@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from random import Random
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -91,6 +93,59 @@ async def test_with_the_switch_off_no_answer_and_no_stream_says_missing(world: W
 
 def _shown(status: PreviewStatus) -> str:
     return "broken" if status is PreviewStatus.MISSING else status.value
+
+
+async def test_whatever_there_is_and_is_asked_for_the_answer_is_what_looks_like_it_and_never_says_missing(
+    world: World,
+) -> None:
+    chance = Random(8)
+    codes = (None, "source_missing", "corrupt")
+    rows = [
+        kept_preview(
+            chance.choice(list(PreviewStatus)),
+            project_id=chance.choice((PROJECT, OTHER_PROJECT, None)),
+            failure_code=chance.choice(codes),
+            deleted_at=chance.choice((None, None, None, datetime.now(UTC))),
+        )
+        for _ in range(60)
+    ]
+    async with served(world, API_BURST="10000") as api:
+        async with api.stream() as stream:
+            begun = stream.last
+        await keep(api.database, *rows)
+        await announce(world, *(change(None, row) for row in rows))
+        for _ in range(100):
+            path = chance.choice(LISTS)
+            asked = chance.choice((None, chance.sample([each.value for each in PreviewStatus], chance.randint(1, 4))))
+            code = chance.choice(codes) if path == LISTS[1] else None
+            project = chance.choice((None, PROJECT, OTHER_PROJECT))
+            query: dict[str, Any] = {"status": asked, "code": code, "project_id": project and str(project)}
+            query |= {"shape": chance.choice(SHAPES), "limit": str(chance.choice((7, 50)))}
+            found = await _all_pages(api, path, {name: value for name, value in query.items() if value})
+            assert not where_missing_is_said(found)
+            assert [UUID(each["preview"]["id"]) for each in reversed(found)] == [
+                row.id
+                for row in sorted(rows, key=lambda row: (row.created_at, row.id))
+                if row.deleted_at is None
+                and (asked is None or _shown(row.status) in asked)
+                and (path == LISTS[0] or row.status is not PreviewStatus.READY)
+                and code in (None, row.failure_code)
+                and project in (None, row.project_id)
+            ], query
+        async with api.stream(last=begun) as again:
+            told = [await again.event() for _ in rows]
+    assert not where_missing_is_said([each.data for each in told])
+
+
+async def _all_pages(api: Consumer, path: str, query: dict[str, Any]) -> list[Any]:
+    found: list[Any] = []
+    while True:
+        page = await api.ask(path, params=query)
+        assert page.status == 200, page
+        found += page.body["previews"]
+        if page.body["next_cursor"] is None:
+            return found
+        query = {**query, "cursor": page.body["next_cursor"]}
 
 
 async def test_with_the_switch_on_missing_is_shown_and_asked_for(world: World) -> None:
