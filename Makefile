@@ -72,7 +72,7 @@ chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
 	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart
 
 .PHONY: contracts
-contracts: environment ## Check the contracts: official parsers, compilers, the last release, publishers, the read API
+contracts: environment ## Check the contracts: official parsers, compilers, the last release, publishers, a registry, the read API
 	$(BIN)/python -m pytest tests/contracts
 
 .PHONY: test-zou
