@@ -102,11 +102,12 @@ class Stream:
                 self._blocks.append(told)
 
     async def event(self) -> Told:
-        """The next event."""
-        while True:
-            told = self._blocks.pop(0) if self._blocks else await self._block()
-            if told:
-                return told
+        """The next event, which must come in a while, however many heart-beats do."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                told = self._blocks.pop(0) if self._blocks else await self._block()
+                if told:
+                    return told
 
     async def _block(self) -> Told | None:
         kind, data = "message", []
