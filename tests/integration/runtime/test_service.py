@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
+import pytest
+from rushes_runtime.failures import StartRefusedError
 from rushes_runtime.health import Health
 from rushes_runtime.service import run_service
 
@@ -37,3 +40,10 @@ async def test_a_role_that_fails_stops_the_others_in_order_and_the_process_exits
     assert code == 1
     assert ends == ["worker", "relay"]
     assert not health.silent_loops()
+
+
+async def test_a_process_whose_operations_port_is_taken_is_refused_in_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartRefusedError, match=rf"OPERATIONS_PORT.*{port}.*address already in use"):
+            await run_service(health=Health(), operations=("127.0.0.1", port), needs=[], front=[], back=[])

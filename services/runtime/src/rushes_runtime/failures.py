@@ -42,6 +42,10 @@ class InstanceMismatchError(StartRefusedError):
     """The database or the store belongs to another instance of Rushes; the text says what to check."""
 
 
+class AddressRefusedError(StartRefusedError):
+    """The process cannot listen where its settings say; the text names them."""
+
+
 class UnfencedStoreError(StartRefusedError):
     """The store does not keep the conditions of writes; the text says what can be done about it."""
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from rushes_runtime.failures import AddressRefusedError
 from rushes_runtime.health import Health
 
 
@@ -21,7 +22,7 @@ async def serve_operations(
         routes: a service's own, beside these.
 
     Raises:
-        OSError: the port is taken.
+        AddressRefusedError: nothing may listen there; another process does, or it is no address of this machine.
     """
 
     async def metrics(_request: web.Request) -> web.Response:
@@ -51,7 +52,10 @@ async def serve_operations(
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise AddressRefusedError(f"OPERATIONS_HOST and OPERATIONS_PORT: {error.strerror}") from error
         bound = runner.addresses[0]
         yield f"http://{bound[0]}:{bound[1]}"
     finally:

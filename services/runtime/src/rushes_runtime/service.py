@@ -102,7 +102,7 @@ async def run_service(
         The process's exit code: 0 after a signal, 1 after a role failed.
 
     Raises:
-        StartRefusedError: a need is there, and must not be worked with.
+        StartRefusedError: a need is there, and must not be worked with; or nothing may listen at `operations`.
     """
     signals = Signals()
     async with serve_operations(health, *operations, routes) as address:
