@@ -26,6 +26,7 @@ from rushes_runtime.commands import (
     waited_only,
 )
 from rushes_runtime.failures import StartRefusedError
+from rushes_runtime.settings import UnreadableSecretError
 from rushes_runtime.store import open_store
 from rushes_runtime.waiting import wait_or_stop
 
@@ -51,7 +52,7 @@ def serve() -> None:
     settings = settings_or_exit(KitsuSettings)
     try:
         run_async(application.serve(settings))
-    except StartRefusedError as error:
+    except (StartRefusedError, UnreadableSecretError) as error:
         fail(str(error), 2)
 
 
@@ -81,7 +82,7 @@ def follow() -> None:
         fail("ZOU_URL and ZOU_TOKEN, or ZOU_TOKEN_FILE, are needed", 2)
     try:
         run_async(application.follow(settings))
-    except StartRefusedError as error:
+    except (StartRefusedError, UnreadableSecretError) as error:
         fail(str(error), 2)
 
 
@@ -148,12 +149,12 @@ def import_(
                 )
             while wait and not dry_run and (await database.fetch(UNSENT))[0].events:
                 await wait_or_stop(asyncio.Event(), settings.poll_interval)
-        _show(seen, dry_run=dry_run, as_json=as_json)
+        _show(seen, dry_run=dry_run, sent=wait, as_json=as_json)
 
     run_guarded(main)
 
 
-def _show(seen: Imported, *, dry_run: bool, as_json: bool) -> None:
+def _show(seen: Imported, *, dry_run: bool, sent: bool, as_json: bool) -> None:
     if as_json:
         counts = {each.name.lower(): seen.holds[each] for each in Holds}
         written = {} if dry_run else {"known": seen.known, "written": seen.written}
@@ -165,7 +166,8 @@ def _show(seen: Imported, *, dry_run: bool, as_json: bool) -> None:
     if seen.in_work:
         out.print(f"{seen.in_work} are still in work at Zou, and left to it")
     if not dry_run:
-        out.print(f"{seen.written} events stand in the outbox; Rushes knew {seen.known} already")
+        now = "were sent" if sent else "stand in the outbox"
+        out.print(f"{seen.written} events {now}; Rushes knew {seen.known} already")
 
 
 def main() -> None:
