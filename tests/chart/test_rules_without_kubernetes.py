@@ -38,6 +38,10 @@ def test_the_targets_are_what_the_units_listen_on_with_the_labels_that_the_rules
         "control": "rushes-normalizer-control.service",
         "worker": "rushes-normalizer-worker@.service",
         "syncer": "rushes-syncer@.service",
+        "kitsu": "rushes-kitsu.service",
+        "kitsu-build": "rushes-kitsu-build.service",
+        "kitsu-follow": "rushes-kitsu-follow.service",
+        "api": "rushes-api.service",
     }.items():
         (port,) = re.findall(r"OPERATIONS_PORT=(\S+)", (UNITS / unit).read_text())
         assert found[component][0] == [f"127.0.0.1:{port.replace('%i', '1')}"]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from pydantic_settings import BaseSettings
 from rushes_embedded.kafka_jars import KAFKA_VERSION
+from rushes_kitsu.settings import KitsuSettings
+from rushes_normalizer.api.settings import ApiSettings
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.settings import describe_settings, nest_variables
 from rushes_syncer.settings import SyncerSettings
@@ -29,11 +31,33 @@ FILLED = {
     "RUSHES_STORE": "/srv/rushes",
     "RUSHES_SCRATCH": "/var/cache/rushes",
 }
+COMPOSE_SERVICES: dict[str, type[BaseSettings]] = {
+    **dict.fromkeys(("migrate", "control", "worker", "command"), NormalizerSettings),
+    **dict.fromkeys(("kitsu-migrate", "kitsu", "kitsu-build", "kitsu-follow"), KitsuSettings),
+    "api": ApiSettings,
+}
 SERVICES: dict[str, tuple[type[BaseSettings], list[str]]] = {
     "rushes-normalizer-control.service": (NormalizerSettings, ["settings", "secrets"]),
     "rushes-normalizer-worker@.service": (NormalizerSettings, ["settings", "secrets"]),
     "rushes-syncer@.service": (SyncerSettings, ["settings", "sites", "secrets"]),
+    "rushes-kitsu.service": (KitsuSettings, ["settings", "kitsu", "secrets"]),
+    "rushes-kitsu-build.service": (KitsuSettings, ["settings", "kitsu", "secrets"]),
+    "rushes-kitsu-follow.service": (KitsuSettings, ["settings", "kitsu", "secrets"]),
+    "rushes-api.service": (ApiSettings, ["settings", "api", "secrets"]),
 }
+PROPOSED: dict[str, type[BaseSettings]] = {
+    "settings": NormalizerSettings,
+    "secrets": KitsuSettings,
+    "sites": SyncerSettings,
+    "kitsu": KitsuSettings,
+    "api": ApiSettings,
+}
+# Units that answer calls for a while after they were told to stop.
+LINGERS = {
+    "rushes-kitsu.service": KitsuSettings.model_fields["nomad_linger"].default,
+    "rushes-api.service": ApiSettings.model_fields["api_linger"].default,
+}
+WORKS_ON_JOBS = {"rushes-normalizer-worker@.service", "rushes-syncer@.service", "rushes-kitsu-build.service"}
 needs_parser = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
@@ -43,6 +67,7 @@ def test_a_units_settings_are_known_and_right(unit: str) -> None:
     environment = dict(pair.split("=", 1) for pair in shlex.split(_service(unit)["Environment"].replace("%i", "1")))
     for file in files:
         environment |= _variables(DEPLOY / "vm" / "etc" / f"{file}.env")
+    environment = {name: __file__ if name == "API_ACCESS_FILE" else value for name, value in environment.items()}
     _check(model, environment)
     assert _service(unit)["EnvironmentFile"] == [f"/etc/rushes/{file}.env" for file in files]
 
@@ -51,16 +76,15 @@ def test_a_units_settings_are_known_and_right(unit: str) -> None:
 def test_systemd_waits_for_longer_than_a_drain_takes_and_signals_only_the_service(unit: str) -> None:
     service = _service(unit)
     budget = re.search(r"DRAIN_BUDGET=(\d+)", service["Environment"])
-    if "control" not in unit:
-        assert budget
-        assert int(service["TimeoutStopSec"]) > int(budget[1])
+    assert (budget is not None) == (unit in WORKS_ON_JOBS)
+    assert int(service["TimeoutStopSec"]) > (int(budget[1]) if budget else LINGERS.get(unit, 0))
     assert service["KillMode"] == "mixed"
 
 
-def test_every_setting_that_the_files_propose_is_one() -> None:
-    for file in ("settings", "secrets", "sites"):
-        proposed = _variables(DEPLOY / "vm" / "etc" / f"{file}.env", proposed=True)
-        _check(SyncerSettings, dict.fromkeys(proposed, "x"), whole=False)
+@pytest.mark.parametrize("file", PROPOSED)
+def test_every_setting_that_a_file_proposes_is_one(file: str) -> None:
+    proposed = _variables(DEPLOY / "vm" / "etc" / f"{file}.env", proposed=True)
+    _check(PROPOSED[file], dict.fromkeys(proposed, "x"), whole=False)
 
 
 def test_the_environment_of_the_tests_stands_in_for_what_the_page_installs() -> None:
@@ -70,17 +94,41 @@ def test_the_environment_of_the_tests_stands_in_for_what_the_page_installs() -> 
 @needs_parser
 def test_the_compose_file_is_one_and_its_settings_are_known_and_right() -> None:
     model = parse(COMPOSE, FILLED)
-    for name in ("migrate", "control", "worker", "command"):
-        _check(NormalizerSettings, model["services"][name]["environment"])
+    for name, settings in COMPOSE_SERVICES.items():
+        environment: dict[str, str] = model["services"][name]["environment"]
+        _check(settings, {key: __file__ if key == "API_ACCESS_FILE" else value for key, value in environment.items()})
     assert model["services"]["kafka"]["image"] == f"apache/kafka:{KAFKA_VERSION}"
 
 
 @needs_parser
-def test_docker_waits_for_longer_than_a_drain_takes() -> None:
-    worker = parse(COMPOSE, FILLED)["services"]["worker"]
-    minutes = re.fullmatch(r"(\d+)m", worker["stop_grace_period"])
+def test_what_a_studio_may_do_without_is_off_until_its_profile_is_named() -> None:
+    services = parse(COMPOSE, FILLED)["services"]
+    own = {name: service["profiles"] for name, service in services.items() if service.get("profiles")}
+    assert own == {
+        "command": ["command"],
+        "kitsu-migrate": ["kitsu", "kitsu-follow"],
+        "kitsu": ["kitsu"],
+        "kitsu-build": ["kitsu"],
+        "kitsu-follow": ["kitsu-follow"],
+        "api": ["api"],
+    }
+    named = _variables(DEPLOY / "compose" / "env.example", proposed=True)["COMPOSE_PROFILES"]
+    assert set(named.split(",")) | {"command"} == {each for profiles in own.values() for each in profiles}
+
+
+@needs_parser
+def test_every_compose_service_that_stays_up_says_whether_it_started() -> None:
+    for name, service in parse(COMPOSE, FILLED)["services"].items():
+        assert ("healthcheck" in service) == (service["restart"] == "unless-stopped"), name
+
+
+@needs_parser
+@pytest.mark.parametrize("name", ["worker", "kitsu-build"])
+def test_docker_waits_for_longer_than_a_drain_takes(name: str) -> None:
+    service = parse(COMPOSE, FILLED)["services"][name]
+    minutes = re.fullmatch(r"(\d+)m", service["stop_grace_period"])
     assert minutes
-    assert int(minutes[1]) * 60 > int(worker["environment"]["DRAIN_BUDGET"])
+    assert int(minutes[1]) * 60 > int(service["environment"]["DRAIN_BUDGET"])
 
 
 @needs_parser

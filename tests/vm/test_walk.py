@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from PIL import Image
 
+from tests.unit.kitsu.zou_payloads import dispatch_body, movie_payload
 from tests.vm.machine import Machine
 from tests.vm.walk import Walk, bare_machine, find_walk
 
@@ -21,6 +23,8 @@ MISSING = find_walk()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"docs/vm.md cannot be walked here: {MISSING}")
 
 WORKER = "rushes-normalizer-worker@1"
+KITSU = ("rushes-kitsu", "rushes-kitsu-build", "rushes-kitsu-follow")
+NOMAD = "http://127.0.0.1:4646/v1/job"
 FFMPEG = (
     "$(/opt/rushes/current/bin/python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')"
     " -nostdin -v error -f lavfi -i"
@@ -59,9 +63,46 @@ def test_a_second_site_gets_what_was_made_before(walk: Walk) -> None:
     walk.machine.eventually(f"test -s {copy} && stat --format %U {copy}", "rushes")
 
 
+def test_a_kitsu_server_on_the_machine_gets_a_movie_made_in_the_folder_that_both_write(walk: Walk) -> None:
+    walk.to("Start")
+    machine = walk.machine
+    machine.do("useradd --system --groups rushes zou")
+    walk.to("A Kitsu server")
+    preview, folder = uuid4(), "/srv/rushes/main"
+    parts = f"{str(preview)[0:3]}/{str(preview)[3:6]}/{preview}"
+    source = f"{folder}/movies/source/{parts}"
+    _as_zou(machine, f"mkdir --parents $(dirname {source}); cp /tmp/first.mp4 {source}")
+    payload = movie_payload(preview, FS_BACKEND="local", FS_ROOT=folder, FS_BUCKET_PREFIX="", height=180)
+    machine.put("/tmp/dispatch.json", dispatch_body(payload))
+    asked = f"curl --fail --silent --data @/tmp/dispatch.json {NOMAD}/rushes-normalize/dispatch"
+    machine.eventually("curl --silent --output /dev/null --write-out %{http_code} 127.0.0.1:9460/startupz", "200")
+    job = json.loads(machine.do(asked))["DispatchedJobID"]
+    counted = f"curl --fail --silent {NOMAD}/{job}/summary | grep --only-matching '\"Complete\": [0-9]'"
+    machine.eventually(counted, '"Complete": 1')
+    # Zou reads what was made, and writes beside it.
+    made = f"{folder}/pictures/thumbnails/{parts}"
+    _as_zou(machine, f"test -s {folder}/movies/lowdef/{parts} && cp {made} {made}-of-zou && cp {made}-of-zou {made}")
+    for port in (9460, 9461, 9462):
+        machine.eventually(f"curl --silent --fail --output /dev/null 127.0.0.1:{port}/startupz && echo yes", "yes")
+    # No Zou is here: who follows one waits for it.
+    assert "zou_away" in machine.do("journalctl --unit rushes-kitsu-follow --output cat")
+    assert "ZOU_DATABASE_URL is not set" in machine.run("rushes-kitsu import --dry-run").stderr
+
+
+def test_the_read_api_answers_who_shows_a_token_and_nobody_else(walk: Walk) -> None:
+    walk.to("The read API")
+    machine = walk.machine
+    code = "curl --silent --output /dev/null --write-out %{http_code} 'http://127.0.0.1:8080/previews?limit=1'"
+    assert machine.do(code) == "401"
+    shown = "--header \"Authorization: Bearer $(sed -n 's/^token: //p' /root/review-wall.token)\""
+    answer = json.loads(machine.do(f"curl --fail --silent {shown} 'http://127.0.0.1:8080/previews?limit=1'"))
+    assert answer["previews"][0]["preview"]["status"] == "ready"
+    assert machine.do("stat --format '%a %U %G' /etc/rushes/access.json").strip() == "640 root rushes"
+
+
 def test_every_process_answers_its_probe(walk: Walk) -> None:
-    walk.to("A second site")
-    for port in (9480, 9491, 9470):
+    walk.to("The read API")
+    for port in (9480, 9491, 9470, 9460, 9461, 9462, 9450):
         walk.machine.eventually(f"curl --silent --fail --output /dev/null 127.0.0.1:{port}/startupz && echo yes", "yes")
     walk.to("Watching")
 
@@ -112,7 +153,7 @@ def test_an_upgrade_moves_every_service_to_the_new_version(walk: Walk) -> None:
     machine = walk.machine
     walk.next_block()
     walk.again("Install")
-    units = ("rushes-normalizer-control", WORKER, "rushes-syncer@lyon")
+    units = ("rushes-normalizer-control", WORKER, "rushes-syncer@lyon", *KITSU, "rushes-api")
     assert {_version(machine, unit) for unit in units} == {"0.1.0"}
     walk.to("Upgrade")
     assert {_version(machine, unit) for unit in units} == {"0.2.0"}
@@ -124,7 +165,8 @@ def test_units_are_confined_as_far_as_their_work_allows(walk: Walk) -> None:
     machine = walk.machine
     installed = "/etc/systemd/system/rushes* /etc/systemd/system/kafka.service"
     assert machine.do(f"systemd-analyze verify $(ls -d {installed} | grep -E 'service$|target$|timer$') 2>&1") == ""
-    for unit in ("rushes-normalizer-control", WORKER, "rushes-syncer@lyon", "rushes-migrate", "rushes-backup", "kafka"):
+    services = ("rushes-normalizer-control", WORKER, "rushes-syncer@lyon", "rushes-migrate", "rushes-backup", "kafka")
+    for unit in (*services, *KITSU, "rushes-api"):
         said = machine.do(f"systemd-analyze security --no-pager {unit}.service")
         exposure = re.search(r"exposure level for \S+: ([\d.]+)", said)
         assert exposure
@@ -132,7 +174,9 @@ def test_units_are_confined_as_far_as_their_work_allows(walk: Walk) -> None:
 
 
 def _previews(machine: Machine) -> dict[str, str]:
-    lines = _query(machine, "SELECT name || ' ' || status FROM normalizer.preview_file").splitlines()
+    """The statuses of previews, by the names that `publish` gave them."""
+    named = "SELECT name || ' ' || status FROM normalizer.preview_file WHERE name IS NOT NULL"
+    lines = _query(machine, named).splitlines()
     return dict(line.split() for line in lines)
 
 
@@ -142,6 +186,11 @@ def _query(machine: Machine, statement: str) -> str:
 
 def _eventually(machine: Machine, statement: str, wanted: str) -> None:
     machine.eventually(f'runuser --user rushes -- psql --no-align --tuples-only --command "{statement}"', wanted)
+
+
+def _as_zou(machine: Machine, script: str) -> None:
+    """Run what a Kitsu server on the machine does."""
+    machine.do(f"runuser --user zou -- sh -euc 'umask 0007; {script}'")
 
 
 def _version(machine: Machine, unit: str) -> str:
