@@ -31,7 +31,7 @@ def configure_logs(level: str, log_format: str) -> None:
     last: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer()]
         if text
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
