@@ -65,7 +65,7 @@ class Zou:
             self.command("init-db")
             self.command("init-data")
             self.command("create-admin", ADMIN, "--password", PASSWORD)
-            self._start_web(self._web_port)
+            self._start_web(self._web_port, workers=2)
             self.worker = self._start_worker(self.worker_log, {})
         except BaseException:
             self._running.close()
@@ -84,18 +84,21 @@ class Zou:
         return ran.stdout
 
     @contextmanager
-    def web_host_with(self, **settings: str) -> Iterator[str]:
-        """The address of one more web host with other settings, for as long as the block runs."""
+    def web_host_with(self, **settings: str | None) -> Iterator[str]:
+        """The address of one more web host with other settings, for as long as the block runs; None: without it."""
         (port,) = free_ports(1)
-        leash = self._start_web(port, **settings)
+        leash = self._start_web(port, workers=1, **settings)
         try:
             yield f"http://{LOOPBACK}:{port}"
         finally:
             leash.stop()
 
     @contextmanager
-    def workers_with(self, *, more: int = 0, **settings: str) -> Iterator[list[Leash]]:
-        """RQ workers with other settings, and more of them, instead of the one, for as long as the block runs."""
+    def workers_with(self, *, more: int = 0, **settings: str | None) -> Iterator[list[Leash]]:
+        """RQ workers with other settings, and more of them, instead of the one, for as long as the block runs.
+
+        None: without that setting.
+        """
         self.worker.stop()
         others = [self._start_worker(self.folder / f"worker-{number}.log", settings) for number in range(1 + more)]
         try:
@@ -105,13 +108,14 @@ class Zou:
                 each.stop()
             self.worker = self._start_worker(self.worker_log, {})
 
-    def _start_worker(self, log: Path, settings: Mapping[str, str]) -> Leash:
+    def _start_worker(self, log: Path, settings: Mapping[str, str | None]) -> Leash:
         """An RQ worker: it watches one movie at a time."""
         program = (self._programs / "rq", "worker", "--with-scheduler", "-c", "zou.job_settings")
         return self._start(*program, "-w", "zou.app.utils.job_worker.ZouWorker", log=log, **settings)
 
-    def _start(self, *command: str | Path, log: Path, **settings: str) -> Leash:
-        leash = Leash(command, log=log, cwd=self.folder, env={**self.environment, **settings})
+    def _start(self, *command: str | Path, log: Path, **settings: str | None) -> Leash:
+        given = {name: value for name, value in {**self.environment, **settings}.items() if value is not None}
+        leash = Leash(command, log=log, cwd=self.folder, env=given)
         leash.start()
         self._running.callback(leash.stop)
         return leash
@@ -123,8 +127,8 @@ class Zou:
         leash = self._start(program, *options, log=self.folder / "redis.log")
         wait_until_ready("Redis", leash, lambda: _complaint(self._redis_port), timeout=20)
 
-    def _start_web(self, port: int, **settings: str) -> Leash:
-        options = ("--workers", "2", "--bind", f"{LOOPBACK}:{port}", "--timeout", "120")
+    def _start_web(self, port: int, *, workers: int, **settings: str | None) -> Leash:
+        options = ("--workers", str(workers), "--bind", f"{LOOPBACK}:{port}", "--timeout", "120")
         log = self.folder / f"web-{port}.log"
         leash = self._start(self._programs / "gunicorn", *options, "zou.app:app", log=log, **settings)
         wait_until_ready("Zou", leash, lambda: _complaint(port), timeout=60)
