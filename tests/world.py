@@ -39,7 +39,7 @@ from rushes_syncer.sites import SCHEMA as SYNCER_SCHEMA
 
 Answer = TypeVar("Answer")
 _numbers = count(1)
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 TOPICS = {
     "preview-uploaded": {**KEPT_A_MONTH, "max.message.bytes": str(4 * 1024 * 1024)},

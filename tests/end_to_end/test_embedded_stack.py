@@ -45,33 +45,27 @@ def _up(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.wait(90)
 
 
-def test_up_prints_every_address_down_ends_it_and_two_do_not_collide(tmp_path: Path) -> None:
-    with _up(tmp_path / "one") as (first, said), _up(tmp_path / "two") as (second, other):
+def test_up_prints_every_address_and_leaves_no_process_and_the_next_start_works(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    with _up(one) as (first, said), _up(two) as (second, other):
         for name in ("PostgreSQL", "Kafka", "S3", "rushes-normalizer", "rushes-syncer", "logs"):
             assert name in said
         ports = [set(re.findall(r"127\.0\.0\.1:(\d+)", text)) for text in (said, other)]
         assert ports[0]
         assert not ports[0] & ports[1]
-        command = [*command_of("rushes-embedded"), "down", "--folder", str(tmp_path / "one")]
-        subprocess.run(command, check=True, timeout=90)
+        subprocess.run([*command_of("rushes-embedded"), "down", "--folder", str(one)], check=True, timeout=90)
         assert first.wait(10) == 0
         assert second.poll() is None
-    assert second.returncode == 0
-
-
-def test_a_killed_up_leaves_no_process_and_the_next_start_works(tmp_path: Path) -> None:
-    folder = tmp_path / "up"
-    with _up(folder) as (process, _):
-        assert len(_processes_of(folder)) >= 4
-        process.kill()
-        process.wait()
-    deadline = time.monotonic() + 60
-    while _processes_of(folder):
-        assert time.monotonic() < deadline, _processes_of(folder)
-        time.sleep(0.1)
-    with _up(folder) as (again, _):
-        again.terminate()
-        assert again.wait(90) == 0
+        assert len(_processes_of(two)) >= 4
+        second.kill()
+        second.wait()
+        deadline = time.monotonic() + 60
+        while _processes_of(two):
+            assert time.monotonic() < deadline, _processes_of(two)
+            time.sleep(0.1)
+    with _up(two) as (again, _):
+        pass
+    assert again.returncode == 0
 
 
 def _processes_of(folder: Path) -> list[str]:

@@ -79,7 +79,7 @@ async def test_the_last_release_works_beside_this_version_on_its_schema(
             assert code == 0, errors
         was = await _migrated(database, "normalizer"), await _migrated(database, "syncer")
         before = [old.process(service, "run", log=f"old-{service}") for service in SERVICES]
-        first = await _upload(world, 3, movie)
+        first = await _upload(world, 2, movie)
         await eventually(lambda: database.fetch("SELECT 1 FROM preview_file"))
         for service in SERVICES:  # while they work
             code, _, errors = await world.command(service, "migrate")
@@ -93,7 +93,7 @@ async def test_the_last_release_works_beside_this_version_on_its_schema(
         await _ready(database, first)  # by the old ones, on the new schema
         for service in SERVICES:
             world.process(service, "run", log=f"new-{service}")
-        second = await _upload(world, 6, movie)
+        second = await _upload(world, 4, movie)
         again = [
             RenormalizeRequested(preview_file_id=each, reason="test", requested_by="test", priority=Priority.BULK)
             for each in first
@@ -104,7 +104,7 @@ async def test_the_last_release_works_beside_this_version_on_its_schema(
         for leash in before:
             os.kill(leash.pid, signal.SIGTERM)
         assert [await asyncio.to_thread(leash.wait) for leash in before] == [0, 0]
-        third = await _upload(world, 2, movie)
+        third = await _upload(world, 1, movie)
         await _ready(database, third)
         site = LocalStore(world.folder / "lyon")
         for each in (*first, *second, *third):

@@ -37,7 +37,9 @@ def test_an_id_says_which_job_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "zou-playlist/dispatch-1-2", f"job.rushes.{uuid4()}", f"a/b.rushes.{uuid4()}.{uuid4()}", f"{JOB}x"]
+    "text",
+    ["", "zou-playlist/dispatch-1-2", f"job.rushes.{uuid4()}", f"a/b.rushes.{uuid4()}.{uuid4()}", f"{JOB}x"],
+    ids=["nothing", "of Zou", "one id", "a path", "one letter more"],
 )
 def test_an_id_of_somebody_else_is_no_job_of_ours(text: str) -> None:
     assert JobId.parse(text) is None
