@@ -117,10 +117,9 @@ class World:
     @asynccontextmanager
     async def normalizer_database(self) -> AsyncIterator[Database]:
         """The normalizer's database, migrated."""
-        settings = self.normalizer_settings()
-        database = Database.of(settings, NORMALIZER_SCHEMA)
+        await self._migrate(NORMALIZER_SCHEMA, normalizer.MIGRATIONS)
+        database = Database.of(self.normalizer_settings(), NORMALIZER_SCHEMA)
         try:
-            await migrate(database, normalizer.MIGRATIONS, settings.instance)
             yield database
         finally:
             await database.close()
@@ -128,11 +127,18 @@ class World:
     @asynccontextmanager
     async def syncer_database(self) -> AsyncIterator[Database]:
         """The syncer's database, migrated."""
-        settings = self.syncer_settings()
-        database = Database.of(settings, SYNCER_SCHEMA)
+        await self._migrate(SYNCER_SCHEMA, syncer.MIGRATIONS)
+        database = Database.of(self.syncer_settings(), SYNCER_SCHEMA)
         try:
-            await migrate(database, syncer.MIGRATIONS, settings.instance)
             yield database
+        finally:
+            await database.close()
+
+    async def _migrate(self, schema: str, scripts: Path) -> None:
+        """Migrate with the patience of a command: a world's short lease would end it on a busy machine."""
+        database = Database(self.environment["DATABASE_URL"], schema)
+        try:
+            await migrate(database, scripts, self.environment["INSTANCE"])
         finally:
             await database.close()
 

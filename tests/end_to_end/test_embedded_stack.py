@@ -19,7 +19,7 @@ def test_the_demo_ends_every_preview_as_it_must(tmp_path: Path) -> None:
         [*command_of("rushes-embedded"), "demo", "--folder", str(tmp_path / "demo")],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )
     assert demo.returncode == 0, demo.stdout[-3000:] + demo.stderr[-2000:]
@@ -54,7 +54,7 @@ def test_up_prints_every_address_and_leaves_no_process_and_the_next_start_works(
         assert ports[0]
         assert not ports[0] & ports[1]
         subprocess.run([*command_of("rushes-embedded"), "down", "--folder", str(one)], check=True, timeout=90)
-        assert first.wait(10) == 0
+        assert first.wait(90) == 0
         assert second.poll() is None
         assert len(_processes_of(two)) >= 4
         second.kill()
