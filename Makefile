@@ -63,11 +63,11 @@ up: environment ## Keep the stack and both services running; prints every addres
 down: environment ## End what `make up` keeps running
 	$(BIN)/rushes-embedded down
 
-# Each worker has servers of its own, 1.5 GB in all; a file's tests are one worker's.
+# Tests wait for servers half of the time: three workers keep two cores busy. Each has servers of its own (1.5 GB).
 TEST_WORKERS ?= 3
 
 .PHONY: test
-test: environment ## Pass the tests: unit, integration, end to end; TEST_WORKERS=0 runs one after another
+test: environment ## Pass the tests: unit, integration, end to end; TEST_WORKERS=1 takes one after another
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: chart
