@@ -93,7 +93,7 @@ async def perform(
         dies: a site whose store is dead from the last fault on, until all the rest has ended and was looked at.
         in_turn: a fault that does not overlap another waits until all processes are up again.
         pace: seconds between two steps of the flow, on average.
-        patience: seconds for all to end afterwards.
+        patience: seconds in which nothing ends, afterwards, until it counts as stuck.
     """
     began = time.monotonic()
     performance = Performance(faults)

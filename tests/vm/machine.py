@@ -25,7 +25,7 @@ _PROGRAMS: Final = (
     "pg_createcluster",
     "pg_dump",
 )
-_SECONDS_TO_BOOT: Final = 60.0
+_SECONDS_TO_BOOT: Final = 180.0
 _SECONDS_TO_END: Final = 10.0
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -78,7 +78,7 @@ class Machine:
     ) -> None:
         self._end()
 
-    def run(self, script: str, *, folder: str = "/", patience: float = 120.0) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *, folder: str = "/", patience: float = 300.0) -> subprocess.CompletedProcess[str]:
         """Run a script as root in the machine, whatever its exit code; killed after `patience` seconds."""
         namespaces = ["--mount", "--pid", "--uts", "--ipc", "--cgroup", "--net"]
         shell = ["/bin/bash", "-euo", "pipefail", "-c", f"cd {folder}\n{script}"]
@@ -92,7 +92,7 @@ class Machine:
             check=False,
         )
 
-    def do(self, script: str, *, folder: str = "/", patience: float = 120.0) -> str:
+    def do(self, script: str, *, folder: str = "/", patience: float = 300.0) -> str:
         """The same for a script that must succeed; what it printed on stdout."""
         done = self.run(script, folder=folder, patience=patience)
         if done.returncode:
@@ -105,7 +105,7 @@ class Machine:
         """Write a file in the machine."""
         (Path(f"/proc/{self._first}/root") / path.lstrip("/")).write_bytes(content)
 
-    def eventually(self, script: str, wanted: str, *, patience: float = 60.0) -> None:
+    def eventually(self, script: str, wanted: str, *, patience: float = 180.0) -> None:
         """Look again and again until a script prints what is wanted."""
         deadline = time.monotonic() + patience
         while (said := self.run(script).stdout.strip()) != wanted:
