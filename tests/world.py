@@ -116,29 +116,27 @@ class World:
 
     @asynccontextmanager
     async def normalizer_database(self) -> AsyncIterator[Database]:
-        """The normalizer's database, migrated."""
-        await self._migrate(NORMALIZER_SCHEMA, normalizer.MIGRATIONS)
-        database = Database.of(self.normalizer_settings(), NORMALIZER_SCHEMA)
+        """The normalizer's database, migrated.
+
+        A transaction of the test's process may last for a minute: on a busy machine it stands still for longer than
+        the lease is short.
+        """
+        settings = self.normalizer_settings()
+        database = Database(settings.read_database_url, NORMALIZER_SCHEMA)
         try:
+            await migrate(database, normalizer.MIGRATIONS, settings.instance)
             yield database
         finally:
             await database.close()
 
     @asynccontextmanager
     async def syncer_database(self) -> AsyncIterator[Database]:
-        """The syncer's database, migrated."""
-        await self._migrate(SYNCER_SCHEMA, syncer.MIGRATIONS)
-        database = Database.of(self.syncer_settings(), SYNCER_SCHEMA)
+        """The syncer's database, migrated; for a transaction that lasts, as the normalizer's."""
+        settings = self.syncer_settings()
+        database = Database(settings.read_database_url, SYNCER_SCHEMA)
         try:
+            await migrate(database, syncer.MIGRATIONS, settings.instance)
             yield database
-        finally:
-            await database.close()
-
-    async def _migrate(self, schema: str, scripts: Path) -> None:
-        """Migrate with the patience of a command: a world's short lease would end it on a busy machine."""
-        database = Database(self.environment["DATABASE_URL"], schema)
-        try:
-            await migrate(database, scripts, self.environment["INSTANCE"])
         finally:
             await database.close()
 

@@ -94,7 +94,7 @@ def test_what_a_crashed_command_leaves_behind_is_ended(make_leash: MakeLeash) ->
     offspring = int(leash.log.read_text())
     os.kill(leash.pid, signal.SIGKILL)
     until(lambda: is_gone(offspring))
-    assert leash.poll() == 128 + signal.SIGKILL
+    assert leash.wait() == 128 + signal.SIGKILL
 
 
 def test_ctrl_c_reaches_the_owner_and_not_the_command(tmp_path: Path) -> None:

@@ -168,7 +168,11 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     server.discard()
 
 
-def test_a_server_that_is_too_slow_is_stopped_and_named(tmp_path: Path) -> None:
+def test_a_server_that_is_too_slow_is_stopped_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr("rushes_embedded.objects._weed", lambda: slow)
     server = Objects(tmp_path / "objects", log=tmp_path / "log")
     with pytest.raises(StartError, match="SeaweedFS does not answer after 0 s"):
         server.start(timeout=0)

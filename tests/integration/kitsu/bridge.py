@@ -120,7 +120,7 @@ async def bridge_of(world: World, log: str = "kitsu", **settings: str) -> AsyncI
 async def kitsu_database(world: World, url: str | None = None) -> AsyncIterator[Database]:
     """The bridge's database, migrated."""
     settings = KitsuSettings(**nest_variables(world.environment))
-    database = Database(url, SCHEMA) if url else Database.of(settings, SCHEMA)
+    database = Database(url or settings.read_database_url, SCHEMA)
     try:
         await migrate(database, application.MIGRATIONS, settings.instance)
         yield database
