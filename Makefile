@@ -63,7 +63,7 @@ up: environment ## Keep the stack and both services running; prints every addres
 down: environment ## End what `make up` keeps running
 	$(BIN)/rushes-embedded down
 
-# Tests wait for servers half of the time: three workers keep two cores busy. Each has servers of its own (1.5 GB).
+# While one test waits for a server, others compute. Each worker has servers of its own (1.5 GB).
 TEST_WORKERS ?= 3
 
 .PHONY: test
