@@ -44,6 +44,7 @@ from rushes_runtime.store.local_walk import walk
 Answer = TypeVar("Answer")
 
 _PAGE: Final = 1000  # objects of a listing in memory
+_FLUSHED: Final = 1 << 20  # bytes
 _THREADS: Final = 32
 _OURS: Final = ".rushes-"
 _UPLOADS: Final = f"{_OURS}uploads"
@@ -144,7 +145,7 @@ class LocalStore:
         condition: Condition,
         modified: datetime | None = None,
     ) -> AsyncIterator[Writing]:
-        writing = _FileWriting(self, bucket, key, size, condition, modified)
+        writing = _FileWriting(self, bucket, key, condition, modified)
         try:
             yield writing
         finally:
@@ -279,25 +280,26 @@ class LocalStore:
 
 
 class _FileWriting:
-    """A file that is being written; a small one in one go, at its commit."""
+    """A file that is being written, a megabyte at a time: each time costs a hop to a thread and back."""
 
     def __init__(
-        self, store: LocalStore, bucket: str, key: str, size: int, condition: Condition, modified: datetime | None
+        self, store: LocalStore, bucket: str, key: str, condition: Condition, modified: datetime | None
     ) -> None:
         self._store = store
         self._bucket = bucket
         self._key = key
-        self._size = size
         self._condition = condition
         self._modified = modified
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._temporary: Path | None = None
         self._committed = False
         self._writer: BinaryIO | None = None
 
     async def write(self, chunk: bytes) -> None:
         self._held.append(chunk)
-        if self._size > transfers.CHUNK:
+        self._held_bytes += len(chunk)
+        if self._held_bytes >= _FLUSHED:
             await self._store._in_thread(self._flush)
 
     def _flush(self) -> None:
@@ -309,6 +311,7 @@ class _FileWriting:
                 while view:
                     view = view[self._writer.write(view) :]
         self._held.clear()
+        self._held_bytes = 0
 
     async def commit(self) -> ObjectStat:
         return await self._store._in_thread(self._commit)
@@ -357,7 +360,7 @@ class _SmallFiles:
     def put(
         self, key: str, content: bytes, *, content_type: str, condition: Condition, modified: datetime
     ) -> ObjectStat:
-        writing = _FileWriting(self._store, self._bucket, key, len(content), condition, modified)
+        writing = _FileWriting(self._store, self._bucket, key, condition, modified)
         try:
             return writing.commit_whole(content)
         finally:
