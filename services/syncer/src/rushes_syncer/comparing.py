@@ -77,7 +77,7 @@ def find(
     return Finding.SAME if is_same(pair.there, pair.here, verified, origin) else Finding.DIFFERENT
 
 
-async def pairs(there: AsyncIterator[ObjectStat], here: AsyncIterator[ObjectStat]) -> AsyncIterator[list[Pair]]:
+async def pairs(there: AsyncIterator[ObjectStat], here: AsyncIterator[ObjectStat]) -> AsyncGenerator[list[Pair]]:
     """Two listings in key order, merged, some at a time; both are read ahead.
 
     Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -99,20 +100,37 @@ async def survey(
         StoreError: a side is not whole, or cannot be listed.
         InstanceMismatchError: a side belongs to another instance.
     """
-    counted: Counter[str] = Counter()
     now = datetime.now(UTC)
-    for bucket in BUCKETS:
-        await asyncio.gather(
-            prove_whole(sides.source, bucket, sides.instance), prove_whole(sides.site, bucket, sides.instance)
-        )
-        async for some in pairs(sides.source.list(bucket), sides.site.list(bucket)):
+    try:
+        async with asyncio.TaskGroup() as buckets:
+            surveys = [
+                buckets.create_task(_survey_bucket(sides, going, scope, bucket, now, watch, deep)) for bucket in BUCKETS
+            ]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    counted: Counter[str] = Counter()
+    for each in surveys:
+        counted += each.result()
+    return Counts(**{name: counted[name] for name in Counts.__dataclass_fields__})
+
+
+async def _survey_bucket(
+    sides: Sides, going: Pass, scope: Scope, bucket: str, now: datetime, watch: SurveyWatch, deep: DeepLook | None
+) -> Counter[str]:
+    """What a bucket counts."""
+    counted: Counter[str] = Counter()
+    await asyncio.gather(
+        prove_whole(sides.source, bucket, sides.instance), prove_whole(sides.site, bucket, sides.instance)
+    )
+    async with aclosing(pairs(sides.source.list(bucket), sides.site.list(bucket))) as chunks:
+        async for some in chunks:
             known = [(pair, named) for pair in some if (named := object_of(bucket, pair.key))]
             watch.looked(len(some))
             if known:
                 counted += await _look(sides, going, scope, bucket, known, now, deep)
-        # Whoever hides a bucket in the middle of a listing hides its sentinel too.
-        await prove_whole(sides.source, bucket, sides.instance)
-    return Counts(**{name: counted[name] for name in Counts.__dataclass_fields__})
+    # Whoever hides a bucket in the middle of a listing hides its sentinel too.
+    await prove_whole(sides.source, bucket, sides.instance)
+    return counted
 
 
 async def _look(
