@@ -286,8 +286,8 @@ async def test_the_batch_of_a_killed_worker_counts_no_loss_and_is_done_by_the_sl
 ) -> None:
     async with _held_in_mid_look(world, stack) as (held, _, database):
         os.kill(held.pid, signal.SIGKILL)
-        # What was taken in when the first worker had its batch already may come in one of the second's own.
-        batch = {task.id for task in await database.fetch("SELECT id FROM task WHERE batched")}
+        # What was queued when the first worker had its batch already may come in one of the second's own.
+        batch = {task.id for task in await database.fetch("SELECT id FROM task WHERE state = 'running'")}
         _second(world)
         previews, *_, tasks = await _ended_by_the_second(database)
     assert {row.status for row in previews} == {"missing"}
