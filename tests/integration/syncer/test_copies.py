@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -29,15 +30,18 @@ from rushes_runtime.store import (
     server_copy,
 )
 from rushes_runtime.store.endpoint import Endpoint
+from rushes_runtime.store.interface import Small, SmallObjects
+from rushes_runtime.store.local import LocalStore
 from rushes_schemas import FailureCode, ObjectKind, object_key
 from rushes_schemas.outputs import BUCKETS
 from rushes_syncer import abandoned
 from rushes_syncer.abandoned import AbandonedUploads, remove_abandoned
 from rushes_syncer.bandwidth import Bandwidth
-from rushes_syncer.copying import copy_object
+from rushes_syncer.copying import SmallCopy, copy_object, copy_together
 
 from tests.faults.s3_proxy import S3Proxy
 from tests.integration.syncer.copies import COPYING, content, put, read
+from tests.integration.syncer.follower import keys_of
 from tests.world import World, eventually, playing
 
 pytestmark = pytest.mark.any_broker
@@ -147,6 +151,77 @@ async def test_an_object_that_has_grown_since_it_was_listed_is_copied_whole(worl
         copied = await copy_object(main, site, "movies", KEY, over=IfAbsent(), size=SMALL)
         assert copied.bytes == PARTED
         assert await read(site, KEY) == content(PARTED)
+
+
+@pytest.mark.parametrize("target", ["local", "s3 elsewhere"])
+async def test_of_small_objects_together_those_that_do_not_go_are_left_out(
+    world: World, stack: Stack, target: str
+) -> None:
+    good, absent, other, large, taken, last = keys = _keys(6)
+    async with _stores(world, stack, "s3", target) as (main, site):
+        for key in (good, other, taken, last):
+            await put(main, key, b"published")
+        await put(main, large, content(PARTED))
+        await put(site, taken, b"another's")
+        published = hashlib.sha256(b"published").hexdigest()
+        copies = [SmallCopy(key, IfAbsent(), "0" * 64 if key == other else published) for key in keys]
+        copied = await copy_together(main, site, "movies", copies)
+        shown = {key: await site.stat("movies", key) for key in keys}
+        assert {key: copy.etag for key, copy in copied.items()} == {
+            key: stat.etag for key, stat in shown.items() if stat and key in {good, last}
+        }
+        assert len(copied) == 2
+        assert {key for key, stat in shown.items() if stat is None} == {absent, other, large}
+        assert await read(site, taken) == b"another's"
+
+
+async def test_of_small_objects_together_none_is_tried_after_one_at_which_a_store_fails(
+    world: World, stack: Stack
+) -> None:
+    first, bad, _ = keys = _keys(3)
+    async with _stores(world, stack, "s3", "local") as (main, site):
+        for key in keys:
+            await put(main, key, b"x")
+        assert isinstance(site, LocalStore)
+        in_the_way = site.path("movies", bad).parent.parent
+        in_the_way.parent.mkdir(parents=True)
+        in_the_way.touch()
+        copied = await copy_together(main, site, "movies", [SmallCopy(key, IfAbsent(), None) for key in keys])
+        assert list(copied) == [first]
+
+
+async def test_small_objects_together_that_nobody_waits_for_are_not_gone_on_with(
+    world: World, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = _keys(50)
+    async with _stores(world, stack, "local", "local") as (main, site):
+        for key in keys:
+            await put(main, key, b"x")
+        there = await main.small("movies")
+
+        def get_slowly(key: str) -> Small | None:
+            time.sleep(0.05)
+            return type(there).get(there, key)
+
+        async def small(bucket: str) -> SmallObjects:
+            return there
+
+        monkeypatch.setattr(there, "get", get_slowly)
+        monkeypatch.setattr(main, "small", small)
+        copies = [SmallCopy(key, IfAbsent(), None) for key in keys]
+        copying = asyncio.create_task(copy_together(main, site, "movies", copies))
+        await eventually(lambda: keys_of(site))
+        copying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await copying
+        await asyncio.sleep(0.1)  # the one that was begun with may end
+        left_off = await keys_of(site)
+        await asyncio.sleep(0.2)
+        assert await keys_of(site) == left_off < set(keys)
+
+
+def _keys(count: int) -> list[str]:
+    return [object_key(ObjectKind.HIGH_DEFINITION, UUID(int=number << 120, version=4)) for number in range(count)]
 
 
 async def test_one_endpoint_copies_by_itself_what_was_read_and_no_later_version(world: World, stack: Stack) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from threading import Event
+from typing import Final, TypeVar
 
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store import (
@@ -17,15 +20,19 @@ from rushes_runtime.store import (
     ObjectStat,
     PreconditionFailedError,
     Reading,
+    SmallObjects,
     Store,
+    StoreError,
     insist,
 )
 from rushes_schemas import PLACES, FailureCode, ObjectKind
 
 from rushes_syncer.bandwidth import UNLIMITED, Bandwidth
-from rushes_syncer.crew import crew
+
+Answer = TypeVar("Answer")
 
 _HASHED_AT_ONCE: Final = 1 << 19  # bytes; more are hashed in a thread, and the other copies go on meanwhile
+_threads = ThreadPoolExecutor(32, thread_name_prefix="copies")
 _UNTOLD: Final = {"application/octet-stream", "binary/octet-stream"}  # types that say nothing
 
 
@@ -92,32 +99,80 @@ async def copy_object(
 
 
 async def _copy_small(wanted: _Wanted) -> Copied | None:
-    """In a thread, from the first request to the last; None: it is not small."""
-    there, here = await wanted.source.small(wanted.bucket), await wanted.site.small(wanted.bucket)
-
-    def copy() -> Copied | None:
-        small = there.get(wanted.key)
-        if small is None:
-            return None
-        sha256 = hashlib.sha256(small.content).hexdigest()
-        _check(wanted, sha256)
-        written = here.put(
-            wanted.key,
-            small.content,
-            content_type=_content_type(small.content_type, wanted),
-            condition=wanted.over,
-            modified=small.modified,
-        )
-        return Copied(small.stat.bytes, sha256, written.etag, small.stat.etag)
+    """None: it is not small."""
 
     async def once() -> Copied | None:
-        async with wanted.source.turn(), wanted.site.turn():
-            return await crew().do(copy)
+        return await _in_a_thread(
+            wanted.source, wanted.site, wanted.bucket, lambda there, here: _copy_between(there, here, wanted)
+        )
 
     copied = await insist(once)
     if copied:
         await _count(wanted, copied.bytes)
     return copied
+
+
+@dataclass(frozen=True)
+class SmallCopy:
+    """A small object that is to be copied with others of its bucket; its values are those of `copy_object`."""
+
+    key: str
+    over: Condition
+    sha256: str | None
+
+
+async def copy_together(source: Store, site: Store, bucket: str, copies: Sequence[SmallCopy]) -> dict[str, Copied]:
+    """Copy small objects, one after the other in one thread: a hop to a thread and back costs as much as a copy.
+
+    What does not go at once is not in the answer, by key; `copy_object` tries it again and says why it cannot be.
+    """
+    copied: dict[str, Copied] = {}
+    given_up = Event()
+
+    def copy(there: SmallObjects, here: SmallObjects) -> None:
+        for each in copies:
+            if given_up.is_set():
+                return
+            wanted = _Wanted(source, site, bucket, each.key, each.over, each.sha256, None, UNLIMITED)
+            try:
+                if made := _copy_between(there, here, wanted):
+                    copied[each.key] = made
+            except StoreError:
+                raise
+            except (ObjectAbsentError, PreconditionFailedError, AttemptFailedError):
+                continue
+
+    try:
+        with suppress(StoreError):
+            await _in_a_thread(source, site, bucket, copy)
+    finally:
+        given_up.set()
+    return copied
+
+
+async def _in_a_thread(
+    source: Store, site: Store, bucket: str, work: Callable[[SmallObjects, SmallObjects], Answer]
+) -> Answer:
+    there, here = await source.small(bucket), await site.small(bucket)
+    async with source.turn(), site.turn():
+        return await asyncio.get_running_loop().run_in_executor(_threads, work, there, here)
+
+
+def _copy_between(there: SmallObjects, here: SmallObjects, wanted: _Wanted) -> Copied | None:
+    """In a thread, from the first request to the last; None: it is not small."""
+    small = there.get(wanted.key)
+    if small is None:
+        return None
+    sha256 = hashlib.sha256(small.content).hexdigest()
+    _check(wanted, sha256)
+    written = here.put(
+        wanted.key,
+        small.content,
+        content_type=_content_type(small.content_type, wanted),
+        condition=wanted.over,
+        modified=small.modified,
+    )
+    return Copied(small.stat.bytes, sha256, written.etag, small.stat.etag)
 
 
 async def _copy_through(wanted: _Wanted) -> Copied:

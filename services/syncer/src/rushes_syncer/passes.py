@@ -28,7 +28,6 @@ _CUT_OFF: Final = """
     WHERE site = :site AND kind = :kind AND options = CAST(:options AS jsonb)
       AND compared_at IS NOT NULL AND ended_at IS NULL AND began_at > now() - interval '1 day'
     ORDER BY began_at DESC LIMIT 1"""
-_REOPEN: Final = "UPDATE difference SET state = 'open' WHERE pass_id = :id AND state = 'taken' RETURNING 1"
 _FORGET: Final = "DELETE FROM pass WHERE site = :site AND kind = :kind RETURNING 1"
 _BEGIN: Final = """
     INSERT INTO pass (site, kind, options) VALUES (:site, :kind, CAST(:options AS jsonb)) RETURNING id, began_at"""
@@ -42,28 +41,23 @@ _NOTE: Final = text("""
 _COMPARED: Final = """
     UPDATE pass SET compared_at = now(), counts = CAST(:counts AS jsonb) WHERE id = :id RETURNING id"""
 # The SHA-256 is that of the record, if its object is still the one that was looked at.
-_TAKE: Final = """
-    WITH taken AS (
-        UPDATE difference SET state = 'taken'
-        WHERE (pass_id, bucket, key) IN (
-            SELECT pass_id, bucket, key FROM difference
-            WHERE pass_id = :id AND state = 'open' AND finding = ANY(:findings) AND bucket <> ALL(:given_up)
-            ORDER BY {order} DESC LIMIT :limit)
-        RETURNING *)
-    SELECT taken.*, (
+_LEFT: Final = """
+    SELECT bucket, key, preview_file_id, project_id, finding, bytes, modified, etag, source_etag, (
         SELECT stored ->> 'sha256' FROM site_preview, jsonb_array_elements(files) AS stored
-        WHERE site = :site AND site_preview.preview_file_id = taken.preview_file_id
-          AND stored ->> 'bucket' = taken.bucket AND stored ->> 'key' = taken.key
-          AND stored ->> 'etag' = taken.source_etag LIMIT 1) AS sha256
-    FROM taken ORDER BY {order} DESC"""
-_TAKE_BY: Final = {"biggest": _TAKE.format(order="bytes"), "newest": _TAKE.format(order="modified")}
+        WHERE site = :site AND site_preview.preview_file_id = difference.preview_file_id
+          AND stored ->> 'bucket' = difference.bucket AND stored ->> 'key' = difference.key
+          AND stored ->> 'etag' = difference.source_etag LIMIT 1) AS sha256
+    FROM difference
+    WHERE pass_id = :id AND state = 'open' AND finding = ANY(:findings) AND bucket <> ALL(:given_up)
+    ORDER BY {order} DESC LIMIT :limit"""
+_LEFT_BY: Final = {"biggest": _LEFT.format(order="bytes"), "newest": _LEFT.format(order="modified")}
 _SETTLE: Final = text("""
     UPDATE difference SET state = done.state, message = done.message
     FROM json_to_recordset(CAST(:rows AS json)) AS done (bucket text, key text, state text, message text)
     WHERE pass_id = :id AND difference.bucket = done.bucket AND difference.key = done.key""")
 _GIVE_UP: Final = """
     UPDATE difference SET state = 'failed', message = :message
-    WHERE pass_id = :id AND bucket = :bucket AND state IN ('open', 'taken') AND finding = ANY(:findings)
+    WHERE pass_id = :id AND bucket = :bucket AND state = 'open' AND finding = ANY(:findings)
     RETURNING 1"""
 _TOTALS: Final = """
     SELECT finding, state, count(*) AS objects, coalesce(sum(bytes), 0)::bigint AS bytes
@@ -156,7 +150,6 @@ async def begin(database: Database, site: str, kind: Kind, options: Mapping[str,
     values = {"site": site, "kind": kind, "options": json.dumps(options, sort_keys=True)}
     if goes_on and (cut_off := await database.fetch(_CUT_OFF, **values)):
         (row,) = cut_off
-        await database.fetch(_REOPEN, id=row.id)
         return Pass(row.id, site, row.began_at, Counts(**row.counts), resumed=True)
     await database.fetch(_FORGET, site=site, kind=kind)
     (row,) = await database.fetch(_BEGIN, **values)
@@ -174,37 +167,40 @@ async def compared(database: Database, pass_id: UUID, counts: Counts) -> None:
     await database.fetch(_COMPARED, id=pass_id, counts=json.dumps(asdict(counts)))
 
 
-async def take(
+async def left(
     database: Database,
     going: Pass,
     findings: Collection[Finding],
     *,
     order: Order,
     limit: int,
+    but: Collection[tuple[str, str]] = (),
     given_up: Collection[str] = (),
 ) -> list[Difference]:
-    """The next differences to be put right, which nobody else gets.
+    """The next differences that are to be put right.
 
     Args:
-        given_up: buckets of which none is taken.
+        but: those by bucket and key that are under way.
+        given_up: buckets of which none is tried any more.
     """
     rows = await database.fetch(
-        _TAKE_BY[order],
+        _LEFT_BY[order],
         id=going.id,
         site=going.site,
         findings=[each.value for each in findings],
         given_up=list(given_up),
-        limit=limit,
+        limit=limit + len(but),
     )
-    names = Difference.__dataclass_fields__
     return [
-        Difference(**{**{name: row._mapping[name] for name in names}, "finding": Finding(row.finding)}) for row in rows
+        Difference(bucket, key, preview, project, Finding(finding), *rest)
+        for bucket, key, preview, project, finding, *rest in rows
+        if (bucket, key) not in but
     ]
 
 
 async def settle(connection: AsyncConnection, pass_id: UUID, settled: Sequence[Settled]) -> None:
     """Write down what became of differences."""
-    rows = json.dumps([asdict(each) for each in settled])
+    rows = json.dumps([vars(each) for each in settled])
     await connection.execute(_SETTLE, {"id": pass_id, "rows": rows})
 
 

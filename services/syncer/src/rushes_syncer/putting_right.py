@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -13,6 +13,7 @@ from rushes_runtime import fenced_writes
 from rushes_runtime.database import Database, answer_of
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store import (
+    SMALL,
     Condition,
     IfAbsent,
     IfMatch,
@@ -27,13 +28,14 @@ from rushes_schemas.outputs import BUCKETS
 from rushes_syncer import passes, sites
 from rushes_syncer.bandwidth import Bandwidth
 from rushes_syncer.comparing import Finding
-from rushes_syncer.copying import Copied, copy_object
+from rushes_syncer.copying import Copied, SmallCopy, copy_object, copy_together
 from rushes_syncer.passes import Difference, Order, Pass, Settled
 from rushes_syncer.sites import Held
 from rushes_syncer.survey import Sides
 
 COPIED: Final = frozenset({Finding.MISSING, Finding.DIFFERENT, Finding.SAME})  # the same too, where it is forced
 _TAKEN_AT_ONCE: Final = 500
+_TOGETHER: Final = 16  # small objects
 _WRITTEN_EVERY: Final = 1.0  # seconds
 # So many failures of one kind in a row in a bucket: it is denied, full or away, and what is left of it fails too.
 _IN_A_ROW: Final = 20
@@ -62,12 +64,17 @@ class CopyWatch(Protocol):
 
 @dataclass
 class _Ends:
-    """What came of copies and is not written yet."""
+    """What came of copies and is not written yet.
+
+    Attributes:
+        under_way: the copies, from when they were begun with until their ends are written, by bucket and key.
+    """
 
     database: Database
     going: Pass
     settled: list[Settled] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    under_way: set[tuple[str, str]] = field(default_factory=set)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def keep_writing(self) -> None:
@@ -83,6 +90,7 @@ class _Ends:
                 await answer_of(lambda: self._write(settled, held))
             del self.settled[: len(settled)]
             del self.held[: len(held)]
+            self.under_way -= {(each.bucket, each.key) for each in settled}
 
     async def _write(self, settled: list[Settled], held: list[Held]) -> None:
         async with self.database.begin() as connection:
@@ -135,7 +143,7 @@ class _Copies:
         self.ends = _Ends(sides.database, going)
 
     async def run(self) -> None:
-        waiting: asyncio.Queue[Difference | None] = asyncio.Queue(self._effort.workers)
+        waiting: asyncio.Queue[Sequence[Difference]] = asyncio.Queue(self._effort.workers)
         async with asyncio.TaskGroup() as workers:
             for _ in range(self._effort.workers):
                 workers.create_task(self._work(waiting))
@@ -143,24 +151,44 @@ class _Copies:
         for bucket, why in self._given_up.items():
             await passes.give_up(self._sides.database, self._going.id, bucket, COPIED, why)
 
-    async def _feed(self, waiting: asyncio.Queue[Difference | None]) -> None:
+    async def _feed(self, waiting: asyncio.Queue[Sequence[Difference]]) -> None:
         database, effort = self._sides.database, self._effort
-        while some := await passes.take(
-            database, self._going, COPIED, order=effort.order, limit=_TAKEN_AT_ONCE, given_up=self._given_up
+        under_way = self.ends.under_way
+        while some := await passes.left(
+            database,
+            self._going,
+            COPIED,
+            order=effort.order,
+            limit=_TAKEN_AT_ONCE,
+            but=frozenset(under_way),
+            given_up=self._given_up,
         ):
+            under_way |= {(each.bucket, each.key) for each in some}
             if self._source_site:
                 self._origins |= await _origins(database, self._source_site, some)
-            for each in some:
-                await waiting.put(each)
+            most = 1 if effort.bandwidth else min(_TOGETHER, len(some) // effort.workers)
+            for together in _together(some, most):
+                await waiting.put(together)
         for _ in range(effort.workers):
-            await waiting.put(None)
+            await waiting.put(())
 
-    async def _work(self, waiting: asyncio.Queue[Difference | None]) -> None:
-        while difference := await waiting.get():
-            if difference.bucket not in self._given_up:
-                self.ends.settled.append(await self._settle(difference))
-            self._origins.pop((difference.bucket, difference.key), None)
-            self._watch.copied(difference.bytes)
+    async def _work(self, waiting: asyncio.Queue[Sequence[Difference]]) -> None:
+        while together := await waiting.get():
+            copies = await self._copy_together(together) if len(together) > 1 else {}
+            for difference in together:
+                if copy := copies.get(difference.key):
+                    self.ends.settled.append(self._copied(difference, copy))
+                elif difference.bucket not in self._given_up:
+                    self.ends.settled.append(await self._settle(difference))
+                self._origins.pop((difference.bucket, difference.key), None)
+                self._watch.copied(difference.bytes)
+
+    async def _copy_together(self, together: Sequence[Difference]) -> Mapping[str, Copied]:
+        bucket = together[0].bucket
+        if bucket in self._given_up:
+            return {}
+        copies = [SmallCopy(each.key, _over(each), each.sha256) for each in together]
+        return await copy_together(self._sides.source, self._sides.site, bucket, copies)
 
     async def _settle(self, difference: Difference) -> Settled:
         bucket, key = difference.bucket, difference.key
@@ -175,15 +203,18 @@ class _Copies:
                     return Settled(bucket, key, "failed", error.message)
                 await asyncio.sleep(min(2**attempt / 4, 10))
             else:
-                self._in_a_row.clear()
-                self.ends.held.append(self._held(difference, copy))
-                return Settled(bucket, key, "copied")
+                return self._copied(difference, copy)
         raise AssertionError("each attempt returns or is followed by another")
+
+    def _copied(self, difference: Difference, copy: Copied) -> Settled:
+        self._in_a_row.clear()
+        self.ends.held.append(self._held(difference, copy))
+        return Settled(difference.bucket, difference.key, "copied")
 
     async def _copy(self, difference: Difference, *, again: bool) -> Copied:
         source, site = self._sides.source, self._sides.site
         bucket, key = difference.bucket, difference.key
-        over: Condition = IfMatch(difference.etag) if difference.etag else IfAbsent()
+        over = _over(difference)
         sha256 = difference.sha256
         if again:
             over = await fenced_writes.seen(site, bucket, key)
@@ -230,6 +261,24 @@ class _Copies:
             copy.etag,
             source_etag,
         )
+
+
+def _over(difference: Difference) -> Condition:
+    return IfMatch(difference.etag) if difference.etag else IfAbsent()
+
+
+def _together(some: Sequence[Difference], most: int) -> Iterator[Sequence[Difference]]:
+    """Small objects of a bucket, so many at once; each other one by itself."""
+    small: dict[str, list[Difference]] = {}
+    for each in some:
+        if each.bytes > SMALL:
+            yield [each]
+            continue
+        together = small.setdefault(each.bucket, [])
+        together.append(each)
+        if len(together) >= most:
+            yield small.pop(each.bucket)
+    yield from small.values()
 
 
 async def _origins(database: Database, site: str, some: Collection[Difference]) -> Mapping[tuple[str, str], Held]:

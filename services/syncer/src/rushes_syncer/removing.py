@@ -32,7 +32,7 @@ async def remove_extra(sides: Sides, going: Pass, rules: SyncRules) -> None:
     Raises:
         StoreError: the main store is not shown to be whole; nothing more was removed.
     """
-    while some := await passes.take(sides.database, going, {Finding.EXTRA}, order="biggest", limit=_AT_ONCE):
+    while some := await passes.left(sides.database, going, {Finding.EXTRA}, order="biggest", limit=_AT_ONCE):
         for bucket in BUCKETS:
             chosen = [each for each in some if each.bucket == bucket]
             if chosen:

@@ -17,7 +17,7 @@ from rushes_syncer.passes import Pass
 from rushes_syncer.survey import Sides
 
 SOURCE: Final = "/rushes/syncer"
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 2000
 # Previews of which a pass has copied something, and failed to copy nothing.
 _COMPLETED: Final = text("""
     SELECT done.preview_file_id, version, count(*) AS objects, sum(held.bytes)::bigint AS bytes
@@ -25,7 +25,7 @@ _COMPLETED: Final = text("""
         SELECT preview_file_id FROM difference
         WHERE pass_id = :id AND preview_file_id > :after AND finding <> 'extra'
         GROUP BY preview_file_id
-        HAVING bool_or(state = 'copied') AND NOT bool_or(state IN ('open', 'taken', 'failed'))
+        HAVING bool_or(state = 'copied') AND NOT bool_or(state IN ('open', 'failed'))
         ORDER BY preview_file_id LIMIT :limit) AS done
     JOIN held ON held.site = :site AND held.preview_file_id = done.preview_file_id
     LEFT JOIN site_preview ON site_preview.site = :site AND site_preview.preview_file_id = done.preview_file_id
