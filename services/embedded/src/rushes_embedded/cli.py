@@ -129,8 +129,3 @@ def _terminable() -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGHUP, interrupt)
-
-
-def main() -> None:
-    """The console script."""
-    app()

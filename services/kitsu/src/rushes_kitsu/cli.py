@@ -168,8 +168,3 @@ def _show(seen: Imported, *, dry_run: bool, sent: bool, as_json: bool) -> None:
     if not dry_run:
         now = "were sent" if sent else "stand in the outbox"
         out.print(f"{seen.written} events {now}; Rushes knew {seen.known} already")
-
-
-def main() -> None:
-    """The console script."""
-    app()

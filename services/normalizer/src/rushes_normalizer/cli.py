@@ -104,8 +104,3 @@ app.command()(renormalize)
 app.command()(publish)
 app.command()(republish)
 app.add_typer(dead_letters, name="dead-letters")
-
-
-def main() -> None:
-    """The console script."""
-    app()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import signal
 import sys
@@ -69,7 +68,6 @@ def roles_or_exit(roles: str) -> frozenset[str]:
 
 def run_async(main: Coroutine[Any, Any, int | None]) -> None:
     """Run a command's coroutine; what it returns is the exit code."""
-    gc.freeze()  # what was imported stays, and is not looked through again for what could go
     code = asyncio.run(main)
     if code:
         raise typer.Exit(code)

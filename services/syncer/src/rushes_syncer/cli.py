@@ -88,8 +88,3 @@ app.command("verify")(verify_sites)
 app.command()(sites)
 app.command("reconcile")(reconcile_sites)
 app.command("forget")(forget_site)
-
-
-def main() -> None:
-    """The console script."""
-    app()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from rushes_runtime.store import ObjectStat, StoreUnavailableError
 from rushes_schemas import PreviewStatus
@@ -28,8 +28,7 @@ class Finding(StrEnum):
     SKIPPED = "skipped"  # the rules leave it out
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """One key as both sides show it; at least one does."""
 
     key: str
@@ -99,7 +98,7 @@ def _merge(there: list[ObjectStat], here: list[ObjectStat]) -> Iterator[Pair]:
     others = {stat.key: stat for stat in here}
     both = [Pair(stat.key, stat, others.pop(stat.key, None)) for stat in there]
     both += [Pair(stat.key, None, stat) for stat in others.values()]
-    return iter(sorted(both, key=lambda pair: pair.key))
+    return iter(sorted(both, key=attrgetter("key")))
 
 
 class _Side:

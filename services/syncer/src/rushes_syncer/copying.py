@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store import (
@@ -36,8 +36,7 @@ _threads = ThreadPoolExecutor(32, thread_name_prefix="copies")
 _UNTOLD: Final = {"application/octet-stream", "binary/octet-stream"}  # types that say nothing
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(NamedTuple):
     """A verified copy; `etag` is the site's, `source_etag` the main store's."""
 
     bytes: int
@@ -112,8 +111,7 @@ async def _copy_small(wanted: _Wanted) -> Copied | None:
     return copied
 
 
-@dataclass(frozen=True)
-class SmallCopy:
+class SmallCopy(NamedTuple):
     """A small object that is to be copied with others of its bucket; its values are those of `copy_object`."""
 
     key: str

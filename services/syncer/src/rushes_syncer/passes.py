@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from rushes_runtime.database import Database
@@ -99,8 +99,7 @@ class Pass:
     resumed: bool = False
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """An object to be put right; `etag` is the site's, None where it has none.
 
     Attributes:
@@ -121,8 +120,7 @@ class Difference:
     sha256: str | None = None
 
 
-@dataclass(frozen=True)
-class Settled:
+class Settled(NamedTuple):
     """What became of a difference: `copied`, `removed`, `absent` (at the source), `failed` or `refused`."""
 
     bucket: str
@@ -158,7 +156,7 @@ async def begin(database: Database, site: str, kind: Kind, options: Mapping[str,
 
 async def note(connection: AsyncConnection, pass_id: UUID, differences: Sequence[Difference]) -> None:
     """Write down what differs."""
-    rows = [{name: value for name, value in vars(each).items() if name != "sha256"} for each in differences]
+    rows = [each._asdict() for each in differences]
     await connection.execute(_NOTE, {"id": pass_id, "rows": json.dumps(rows, default=str)})
 
 
@@ -200,7 +198,7 @@ async def left(
 
 async def settle(connection: AsyncConnection, pass_id: UUID, settled: Sequence[Settled]) -> None:
     """Write down what became of differences."""
-    rows = json.dumps([vars(each) for each in settled])
+    rows = json.dumps([each._asdict() for each in settled])
     await connection.execute(_SETTLE, {"id": pass_id, "rows": rows})
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from rushes_runtime.database import Database
@@ -44,8 +44,7 @@ class SitePreview:
         return subject_of(self.site, self.preview_file_id)
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """An object that a site holds; `etag` is the site's, `source_etag` the main store's, empty if it is not known."""
 
     bucket: str
@@ -94,8 +93,13 @@ SAVE: Final = text("""
     WHERE seen.version < excluded.version
     RETURNING preview_file_id""")
 
-_HELD: Final = text("SELECT * FROM held WHERE site = :site AND preview_file_id = :id")
-_HELD_UNDER: Final = "SELECT * FROM held WHERE site = :site AND bucket = :bucket AND key = ANY(:keys)"
+# The columns in the order of `Held`.
+_HELD: Final = text("""
+    SELECT bucket, key, preview_file_id, bytes, sha256, etag, source_etag FROM held
+    WHERE site = :site AND preview_file_id = :id""")
+_HELD_UNDER: Final = """
+    SELECT bucket, key, preview_file_id, bytes, sha256, etag, source_etag FROM held
+    WHERE site = :site AND bucket = :bucket AND key = ANY(:keys)"""
 _HOLD: Final = text("""
     INSERT INTO held (site, bucket, key, preview_file_id, bytes, sha256, etag, source_etag)
     SELECT :site, bucket, key, preview_file_id, bytes, sha256, etag, source_etag
@@ -161,7 +165,7 @@ async def save(connection: AsyncConnection, rows: Sequence[SitePreview]) -> set[
 async def held(connection: AsyncConnection, site: str, preview_file_id: UUID) -> dict[tuple[str, str], Held]:
     """What a site holds of a preview, by bucket and key."""
     result = await connection.execute(_HELD, {"site": site, "id": preview_file_id})
-    return {(row.bucket, row.key): _held_of(row) for row in result}
+    return {(each.bucket, each.key): each for each in map(Held._make, result)}
 
 
 async def held_under(database: Database, site: str | None, bucket: str, keys: Sequence[str]) -> dict[str, Held]:
@@ -169,16 +173,12 @@ async def held_under(database: Database, site: str | None, bucket: str, keys: Se
     if site is None:
         return {}
     rows = await database.fetch(_HELD_UNDER, site=site, bucket=bucket, keys=list(keys))
-    return {row.key: _held_of(row) for row in rows}
-
-
-def _held_of(row: Any) -> Held:
-    return Held(row.bucket, row.key, row.preview_file_id, row.bytes, row.sha256, row.etag, row.source_etag)
+    return {each.key: each for each in map(Held._make, rows)}
 
 
 async def hold(connection: AsyncConnection, site: str, objects: Sequence[Held]) -> None:
     """Write down what a site holds now."""
-    rows = [{**vars(each), "preview_file_id": str(each.preview_file_id)} for each in objects]
+    rows = [each._asdict() | {"preview_file_id": str(each.preview_file_id)} for each in objects]
     if rows:
         await connection.execute(_HOLD, {"site": site, "rows": json.dumps(rows)})
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from rushes_runtime.database import Database
 from rushes_runtime.store import Store, prove_whole
+from rushes_runtime.together import together
 from rushes_schemas.outputs import BUCKETS
 
 from rushes_syncer import passes, sites
@@ -101,16 +102,8 @@ async def survey(
         InstanceMismatchError: a side belongs to another instance.
     """
     now = datetime.now(UTC)
-    try:
-        async with asyncio.TaskGroup() as buckets:
-            surveys = [
-                buckets.create_task(_survey_bucket(sides, going, scope, bucket, now, watch, deep)) for bucket in BUCKETS
-            ]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    counted: Counter[str] = Counter()
-    for each in surveys:
-        counted += each.result()
+    surveys = await together(*(_survey_bucket(sides, going, scope, bucket, now, watch, deep) for bucket in BUCKETS))
+    counted = sum(surveys, Counter[str]())
     return Counts(**{name: counted[name] for name in Counts.__dataclass_fields__})
 
 
@@ -122,12 +115,19 @@ async def _survey_bucket(
     await asyncio.gather(
         prove_whole(sides.source, bucket, sides.instance), prove_whole(sides.site, bucket, sides.instance)
     )
-    async with aclosing(pairs(sides.source.list(bucket), sides.site.list(bucket))) as chunks:
+    async with (
+        asyncio.TaskGroup() as looks,
+        aclosing(pairs(sides.source.list(bucket), sides.site.list(bucket))) as chunks,
+    ):
+        look: asyncio.Task[Counter[str]] | None = None
         async for some in chunks:
             known = [(pair, named) for pair in some if (named := object_of(bucket, pair.key))]
             watch.looked(len(some))
-            if known:
-                counted += await _look(sides, going, scope, bucket, known, now, deep)
+            before, look = look, looks.create_task(_look(sides, going, scope, bucket, known, now, deep))
+            if before:  # the database answers for one chunk while the next is compared
+                counted += await before
+        if look:
+            counted += await look
     # Whoever hides a bucket in the middle of a listing hides its sentinel too.
     await prove_whole(sides.source, bucket, sides.instance)
     return counted

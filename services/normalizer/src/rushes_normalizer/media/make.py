@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rushes_runtime.together import together
 from rushes_schemas.encoding import Encoding
 from rushes_schemas.outputs import ObjectKind
 
@@ -112,7 +111,7 @@ async def make_movie(
     movies = _movies(plan, scratch)
     sizes = picture_sizes(plan.still, limits)
     pictures = {scratch / NAMES[kind]: size for kind, size in sizes.items()}
-    await _all(
+    await together(
         verify_pictures({**pictures, scratch / command.TILE: plan.tile.size}),
         *(verify_movie(tools, movie.path, _size_of(movie, plan), plan, scratch, limits) for movie in movies),
         *(
@@ -213,13 +212,3 @@ def _facts_of(plan: MoviePlan) -> MediaFacts:
         frames_duplicated=plan.retiming.duplicated,
         frames_dropped=plan.retiming.dropped,
     )
-
-
-async def _all(*works: Coroutine[Any, Any, None]) -> None:
-    """Run all at once; when one fails the others are cancelled and awaited, and its own error goes on."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(work)
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None

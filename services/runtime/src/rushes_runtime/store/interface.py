@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from rushes_schemas import FailureCode
 
@@ -89,8 +89,7 @@ class IfMatch:
 Condition: TypeAlias = Unconditional | IfAbsent | IfMatch
 
 
-@dataclass(frozen=True)
-class ObjectStat:
+class ObjectStat(NamedTuple):
     """An object: `bytes` its size, `etag` the store's own mark of its content."""
 
     key: str

@@ -16,6 +16,7 @@ from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.leases import RoleLease
 from rushes_runtime.service import process_name
 from rushes_runtime.store import open_store
+from rushes_runtime.together import together
 
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA
@@ -78,25 +79,20 @@ async def over_sites(
     reports: dict[str, Report] = {}
     stopped: dict[str, str] = {}
     from_store = settings.sites[source] if source else settings.store
-    try:
-        with Progress(
-            *columns, TimeRemainingColumn(), console=errors, transient=True, disable=not errors.is_terminal
-        ) as bar:
-            async with open_database(settings, SCHEMA) as database, open_store(from_store) as main:
+    with Progress(
+        *columns, TimeRemainingColumn(), console=errors, transient=True, disable=not errors.is_terminal
+    ) as bar:
+        async with open_database(settings, SCHEMA) as database, open_store(from_store) as main:
 
-                async def pass_over(name: str) -> None:
-                    try:
-                        async with open_store(settings.sites[name]) as site, _alone(database, name):
-                            sides = Sides(database, main, site, settings.instance)
-                            reports[name] = await one(name, sides, PassBar(bar, name))
-                    except AttemptFailedError as error:
-                        stopped[name] = error.message
+            async def pass_over(name: str) -> None:
+                try:
+                    async with open_store(settings.sites[name]) as site, _alone(database, name):
+                        sides = Sides(database, main, site, settings.instance)
+                        reports[name] = await one(name, sides, PassBar(bar, name))
+                except AttemptFailedError as error:
+                    stopped[name] = error.message
 
-                async with asyncio.TaskGroup() as passes:
-                    for name in names:
-                        passes.create_task(pass_over(name))
-    except* Exception as group:
-        raise group.exceptions[0] from None
+            await together(*(pass_over(name) for name in names))
     return [reports[name] for name in names if name in reports], stopped
 
 
