@@ -17,7 +17,7 @@ from rushes_syncer.passes import Pass
 from rushes_syncer.survey import Sides
 
 SOURCE: Final = "/rushes/syncer"
-_AT_ONCE: Final = 2000
+_AT_ONCE: Final = 1000
 # Previews of which a pass has copied something, and failed to copy nothing.
 _COMPLETED: Final = text("""
     SELECT done.preview_file_id, version, count(*) AS objects, sum(held.bytes)::bigint AS bytes
