@@ -7,7 +7,8 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -153,9 +154,15 @@ async def test_an_object_that_has_grown_since_it_was_listed_is_copied_whole(worl
         assert await read(site, KEY) == content(PARTED)
 
 
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
 @pytest.mark.parametrize("target", ["local", "s3 elsewhere"])
 async def test_of_small_objects_together_those_that_do_not_go_are_left_out(
-    world: World, stack: Stack, target: str
+    world: World, stack: Stack, threads: ThreadPoolExecutor, target: str
 ) -> None:
     good, absent, other, large, taken, last = keys = _keys(6)
     async with _stores(world, stack, "s3", target) as (main, site):
@@ -165,7 +172,7 @@ async def test_of_small_objects_together_those_that_do_not_go_are_left_out(
         await put(site, taken, b"another's")
         published = hashlib.sha256(b"published").hexdigest()
         copies = [SmallCopy(key, IfAbsent(), "0" * 64 if key == other else published) for key in keys]
-        copied = await copy_together(main, site, "movies", copies)
+        copied = await copy_together(main, site, "movies", copies, threads)
         shown = {key: await site.stat("movies", key) for key in keys}
         assert {key: copy.etag for key, copy in copied.items()} == {
             key: stat.etag for key, stat in shown.items() if stat and key in {good, last}
@@ -176,7 +183,7 @@ async def test_of_small_objects_together_those_that_do_not_go_are_left_out(
 
 
 async def test_of_small_objects_together_none_is_tried_after_one_at_which_a_store_fails(
-    world: World, stack: Stack
+    world: World, stack: Stack, threads: ThreadPoolExecutor
 ) -> None:
     first, bad, _ = keys = _keys(3)
     async with _stores(world, stack, "s3", "local") as (main, site):
@@ -186,12 +193,12 @@ async def test_of_small_objects_together_none_is_tried_after_one_at_which_a_stor
         in_the_way = site.path("movies", bad).parent.parent
         in_the_way.parent.mkdir(parents=True)
         in_the_way.touch()
-        copied = await copy_together(main, site, "movies", [SmallCopy(key, IfAbsent(), None) for key in keys])
-        assert list(copied) == [first]
+        copies = [SmallCopy(key, IfAbsent(), None) for key in keys]
+        assert list(await copy_together(main, site, "movies", copies, threads)) == [first]
 
 
 async def test_small_objects_together_that_nobody_waits_for_are_not_gone_on_with(
-    world: World, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    world: World, stack: Stack, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = _keys(50)
     async with _stores(world, stack, "local", "local") as (main, site):
@@ -209,7 +216,7 @@ async def test_small_objects_together_that_nobody_waits_for_are_not_gone_on_with
         monkeypatch.setattr(there, "get", get_slowly)
         monkeypatch.setattr(main, "small", small)
         copies = [SmallCopy(key, IfAbsent(), None) for key in keys]
-        copying = asyncio.create_task(copy_together(main, site, "movies", copies))
+        copying = asyncio.create_task(copy_together(main, site, "movies", copies, threads))
         await eventually(lambda: keys_of(site))
         copying.cancel()
         with pytest.raises(asyncio.CancelledError):

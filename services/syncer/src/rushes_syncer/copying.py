@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from rushes_runtime.failures import AttemptFailedError
 from rushes_runtime.store import (
@@ -28,8 +28,6 @@ from rushes_runtime.store import (
 from rushes_schemas import PLACES, FailureCode, ObjectKind
 
 from rushes_syncer.bandwidth import UNLIMITED, Bandwidth
-
-Answer = TypeVar("Answer")
 
 _HASHED_AT_ONCE: Final = 1 << 19  # bytes; more are hashed in a thread, and the other copies go on meanwhile
 _threads = ThreadPoolExecutor(32, thread_name_prefix="copies")
@@ -99,11 +97,11 @@ async def copy_object(
 
 async def _copy_small(wanted: _Wanted) -> Copied | None:
     """None: it is not small."""
+    there, here = await wanted.source.small(wanted.bucket), await wanted.site.small(wanted.bucket)
 
     async def once() -> Copied | None:
-        return await _in_a_thread(
-            wanted.source, wanted.site, wanted.bucket, lambda there, here: _copy_between(there, here, wanted)
-        )
+        async with wanted.source.turn(), wanted.site.turn():
+            return await asyncio.get_running_loop().run_in_executor(_threads, _copy_between, there, here, wanted)
 
     copied = await insist(once)
     if copied:
@@ -119,10 +117,15 @@ class SmallCopy(NamedTuple):
     sha256: str | None
 
 
-async def copy_together(source: Store, site: Store, bucket: str, copies: Sequence[SmallCopy]) -> dict[str, Copied]:
+async def copy_together(
+    source: Store, site: Store, bucket: str, copies: Sequence[SmallCopy], threads: Executor
+) -> dict[str, Copied]:
     """Copy small objects, one after the other in one thread: a hop to a thread and back costs as much as a copy.
 
     What does not go at once is not in the answer, by key; `copy_object` tries it again and says why it cannot be.
+
+    Args:
+        threads: those of one site: another's, whose store does not answer, hold up none of its copies.
     """
     copied: dict[str, Copied] = {}
     given_up = Event()
@@ -142,18 +145,12 @@ async def copy_together(source: Store, site: Store, bucket: str, copies: Sequenc
 
     try:
         with suppress(StoreError):
-            await _in_a_thread(source, site, bucket, copy)
+            there, here = await source.small(bucket), await site.small(bucket)
+            async with source.turn(), site.turn():
+                await asyncio.get_running_loop().run_in_executor(threads, copy, there, here)
     finally:
         given_up.set()
     return copied
-
-
-async def _in_a_thread(
-    source: Store, site: Store, bucket: str, work: Callable[[SmallObjects, SmallObjects], Answer]
-) -> Answer:
-    there, here = await source.small(bucket), await site.small(bucket)
-    async with source.turn(), site.turn():
-        return await asyncio.get_running_loop().run_in_executor(_threads, work, there, here)
 
 
 def _copy_between(there: SmallObjects, here: SmallObjects, wanted: _Wanted) -> Copied | None:

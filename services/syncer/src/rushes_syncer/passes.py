@@ -42,14 +42,18 @@ _COMPARED: Final = """
     UPDATE pass SET compared_at = now(), counts = CAST(:counts AS jsonb) WHERE id = :id RETURNING id"""
 # The SHA-256 is that of the record, if its object is still the one that was looked at.
 _LEFT: Final = """
+    WITH next AS MATERIALIZED (
+        SELECT * FROM difference
+        WHERE pass_id = :id AND state = 'open' AND finding = ANY(:findings) AND bucket <> ALL(:given_up)
+        ORDER BY {order} DESC LIMIT :limit)
     SELECT bucket, key, preview_file_id, project_id, finding, bytes, modified, etag, source_etag, (
         SELECT stored ->> 'sha256' FROM site_preview, jsonb_array_elements(files) AS stored
-        WHERE site = :site AND site_preview.preview_file_id = difference.preview_file_id
-          AND stored ->> 'bucket' = difference.bucket AND stored ->> 'key' = difference.key
-          AND stored ->> 'etag' = difference.source_etag LIMIT 1) AS sha256
-    FROM difference
-    WHERE pass_id = :id AND state = 'open' AND finding = ANY(:findings) AND bucket <> ALL(:given_up)
-    ORDER BY {order} DESC LIMIT :limit"""
+        WHERE site = :site AND site_preview.preview_file_id = next.preview_file_id
+          AND stored ->> 'bucket' = next.bucket AND stored ->> 'key' = next.key
+          AND stored ->> 'etag' = next.source_etag LIMIT 1) AS sha256
+    FROM next
+    WHERE (bucket, key) NOT IN (SELECT * FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])))
+    ORDER BY {order} DESC"""
 _LEFT_BY: Final = {"biggest": _LEFT.format(order="bytes"), "newest": _LEFT.format(order="modified")}
 _SETTLE: Final = text("""
     UPDATE difference SET state = done.state, message = done.message
@@ -188,11 +192,12 @@ async def left(
         findings=[each.value for each in findings],
         given_up=list(given_up),
         limit=limit + len(but),
+        buckets=[bucket for bucket, _ in but],
+        keys=[key for _, key in but],
     )
     return [
         Difference(bucket, key, preview, project, Finding(finding), *rest)
         for bucket, key, preview, project, finding, *rest in rows
-        if (bucket, key) not in but
     ]
 
 

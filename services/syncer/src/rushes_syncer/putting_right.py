@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -110,7 +111,8 @@ async def copy_differences(
         UnfencedStoreError: the site does not keep the conditions of writes.
     """
     await _refuse_unfenced(sides, going)
-    copies = _Copies(sides, going, effort, watch, source_site)
+    threads = ThreadPoolExecutor(effort.workers, thread_name_prefix="copies")
+    copies = _Copies(sides, going, effort, watch, source_site, threads)
     writing = asyncio.create_task(copies.ends.keep_writing())
     try:
         await copies.run()
@@ -118,6 +120,7 @@ async def copy_differences(
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         await copies.ends.write()
+        threads.shutdown(wait=False)
 
 
 async def _refuse_unfenced(sides: Sides, going: Pass) -> None:
@@ -130,13 +133,22 @@ async def _refuse_unfenced(sides: Sides, going: Pass) -> None:
 
 
 class _Copies:
-    def __init__(self, sides: Sides, going: Pass, effort: Effort, watch: CopyWatch, source_site: str | None) -> None:
+    def __init__(
+        self,
+        sides: Sides,
+        going: Pass,
+        effort: Effort,
+        watch: CopyWatch,
+        source_site: str | None,
+        threads: Executor,
+    ) -> None:
         self._sides = sides
         self._going = going
         self._effort = effort
         self._bandwidth = Bandwidth(effort.bandwidth)
         self._watch = watch
         self._source_site = source_site
+        self._threads = threads
         self._origins: dict[tuple[str, str], Held] = {}
         self._in_a_row: Counter[tuple[str, FailureCode]] = Counter()
         self._given_up: dict[str, str] = {}
@@ -188,7 +200,7 @@ class _Copies:
         if bucket in self._given_up:
             return {}
         copies = [SmallCopy(each.key, _over(each), each.sha256) for each in together]
-        return await copy_together(self._sides.source, self._sides.site, bucket, copies)
+        return await copy_together(self._sides.source, self._sides.site, bucket, copies, self._threads)
 
     async def _settle(self, difference: Difference) -> Settled:
         bucket, key = difference.bucket, difference.key

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -40,12 +40,14 @@ from rushes_runtime.store.interface import (
     Writing,
 )
 from rushes_runtime.store.local_walk import walk
+from rushes_runtime.store.window import Pace, Window
 
 Answer = TypeVar("Answer")
 
 _PAGE: Final = 1000  # objects of a listing in memory
 _FLUSHED: Final = 1 << 20  # bytes
 _THREADS: Final = 32
+_TURNS: Final = 16  # a disk answers within a millisecond: more threads than that are in each other's way
 _OURS: Final = ".rushes-"
 _UPLOADS: Final = f"{_OURS}uploads"
 _NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}  # a file system that knows none
@@ -63,6 +65,7 @@ class LocalStore:
         self._root = root
         self._bucket_prefix = bucket_prefix
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="files")
+        self._window = Window(self.name, Pace(_TURNS))
 
     def path(self, bucket: str, key: str) -> Path:
         """The file of an object."""
@@ -232,7 +235,7 @@ class LocalStore:
         return _SmallFiles(self, bucket)
 
     def turn(self) -> AbstractAsyncContextManager[None]:
-        return nullcontext()
+        return self._window.request()
 
     def shares_server(self, other: Store) -> bool:
         return False
