@@ -187,7 +187,7 @@ class _Copies:
     async def _work(self, waiting: asyncio.Queue[Sequence[Difference]]) -> None:
         while together := await waiting.get():
             copies = await self._copy_together(together) if len(together) > 1 else {}
-            for difference in together:
+            for difference in sorted(together, key=lambda each: each.key not in copies):  # at once what is done
                 if copy := copies.get(difference.key):
                     self.ends.settled.append(self._copied(difference, copy))
                 elif difference.bucket not in self._given_up:
