@@ -9,7 +9,7 @@ tools/bin/pip --python /opt/rushes/bin/python install --quiet --no-compile --no-
   --root /install --no-warn-script-location --ignore-installed --report own.json wheels/*.whl
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/install/opt/rushes/lib/python3.11/site-packages \
   /opt/rushes/bin/python compile.py /install rushes_normalizer.cli rushes_syncer.cli rushes_kitsu.cli \
-  rushes_normalizer.__main__ rushes_syncer.__main__ rushes_kitsu.__main__ \
+  rushes_normalizer.command_line rushes_syncer.command_line rushes_kitsu.command_line \
   rushes_normalizer.picture_child.answers rushes_normalizer.picture_child.exr rushes_normalizer.picture_child.radiance \
   sqlalchemy.dialects.postgresql.asyncpg aiobotocore.session aiobotocore.httpsession
 mkdir -p /install/usr/share/sbom

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rushes_kitsu.cli
-import rushes_normalizer.cli
-import rushes_syncer.cli
+import rushes_kitsu.command_line
+import rushes_normalizer.command_line
+import rushes_syncer.command_line
 import typer.main
 from pydantic_settings import BaseSettings
 from rushes_kitsu.settings import KitsuSettings
@@ -29,9 +29,9 @@ MODELS: dict[str, type[BaseSettings]] = {
     "rushes-kitsu": KitsuSettings,
 }
 COMMANDS = {
-    "rushes-normalizer": rushes_normalizer.cli.app,
-    "rushes-syncer": rushes_syncer.cli.app,
-    "rushes-kitsu": rushes_kitsu.cli.app,
+    "rushes-normalizer": rushes_normalizer.command_line.app,
+    "rushes-syncer": rushes_syncer.command_line.app,
+    "rushes-kitsu": rushes_kitsu.command_line.app,
 }
 SECRETS = dict.fromkeys(("DATABASE_URL", "ZOU_DATABASE_URL"), "postgresql+asyncpg://user:password@host/database")
 MOUNTS = "/etc/rushes/"

@@ -41,7 +41,7 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_teaches_every_command(service: str, commands: list[str]) -> None:
     program = [*command_of(f"rushes-{service}"), "--help"]
     asked = subprocess.run(program, env={"COLUMNS": "200"}, capture_output=True, text=True, check=True)
-    app = importlib.import_module(f"rushes_{service}.cli").app
+    app = importlib.import_module(f"rushes_{service}.command_line").app
     for command in commands:
         assert command in asked.stdout
         own = CliRunner().invoke(app, [command, "--help"])

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rushes_kitsu.cli
-import rushes_normalizer.cli
-import rushes_syncer.cli
+import rushes_kitsu.command_line
+import rushes_normalizer.command_line
+import rushes_syncer.command_line
 import typer.main
 import yaml
 
@@ -31,9 +31,9 @@ COMMANDS = sorted(
     }
 )
 APPS = {
-    "rushes-normalizer": rushes_normalizer.cli.app,
-    "rushes-syncer": rushes_syncer.cli.app,
-    "rushes-kitsu": rushes_kitsu.cli.app,
+    "rushes-normalizer": rushes_normalizer.command_line.app,
+    "rushes-syncer": rushes_syncer.command_line.app,
+    "rushes-kitsu": rushes_kitsu.command_line.app,
 }
 NOT_BY_DEFAULT = {"rushes-syncer-lyon", "rushes-kitsu", "rushes-kitsu-follow", "rushes-kitsu-build", "rushes-api"}
 

@@ -27,7 +27,7 @@ from tests.movies import tools
 LACKING = Path(__file__).with_name("lacking.py")
 NOBODY = 65534
 TELL = "from rushes_normalizer.media.sandbox.mechanisms import mechanisms; print(mechanisms())"
-RUN = "from rushes_normalizer.__main__ import main; main()"
+RUN = "from rushes_normalizer.cli import main; main()"
 # Its servers are not there: a worker that starts would wait for them.
 SETTINGS = {
     "DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:1/nothing",
