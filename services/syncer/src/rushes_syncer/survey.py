@@ -123,6 +123,8 @@ async def _survey_bucket(
         async for some in chunks:
             known = [(pair, named) for pair in some if (named := object_of(bucket, pair.key))]
             watch.looked(len(some))
+            if not known:
+                continue
             before, look = look, looks.create_task(_look(sides, going, scope, bucket, known, now, deep))
             if before:  # the database answers for one chunk while the next is compared
                 counted += await before
