@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import shutil
 import subprocess
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from rushes_embedded.cache import cache_folder, made_once
 from rushes_normalizer.media.defaults import EncodingDefaults
 from rushes_normalizer.media.limits import Limits
 from rushes_normalizer.media.make import Made, make_movie
@@ -38,6 +42,34 @@ def ffmpeg(*arguments: str | Path, pixels: bytes | None = None) -> bytes:
     return done.stdout
 
 
+def encoded(path: Path, *arguments: str | Path, pixels: bytes | None = None) -> Path:
+    """Encode an input of a test; a copy of an earlier run's, if the recipe, its files and ffmpeg are the same.
+
+    Args:
+        path: where the input goes; its name's end chooses the container.
+        arguments: ffmpeg's, without the output.
+    """
+    recipe = hashlib.sha256(tools().ffmpeg_version.encode() + (pixels or b""))
+    for argument in arguments:
+        assert isinstance(argument, Path) or not argument.startswith("/"), f"pass {argument} as a Path, for its content"
+        recipe.update(b"\0" + (argument.read_bytes() if isinstance(argument, Path) else argument.encode()))
+
+    def encode(folder: Path) -> None:
+        folder.mkdir()
+        ffmpeg(*arguments, folder / f"input{path.suffix}", pixels=pixels)
+
+    place = cache_folder() / "test-inputs" / f"{recipe.hexdigest()[:32]}{path.suffix}"
+    shutil.copyfile(made_once(place, encode) / f"input{path.suffix}", path)
+    return path
+
+
+def make_clip(path: Path, size: str = "160x90", *, rate: int = 25, seconds: float = 1) -> Path:
+    """A small movie of which only that it is one matters."""
+    return encoded(
+        path, "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}", "-pix_fmt", "yuv420p"
+    )
+
+
 def numbered(frames: int, width: int = 320, height: int = 180) -> bytes:
     """Gray frames; each shows its number in eight blocks from left to right, the lowest bit first."""
     edges = np.linspace(0, width, BITS + 1).astype(int)
@@ -56,11 +88,19 @@ def movie(
     width: int = 320,
     height: int = 180,
     inputs: tuple[str | Path, ...] = (),
+    sound: tuple[str, ...] = (),
 ) -> Path:
-    """A numbered movie: `inputs` are further inputs, `output` the options of the output."""
+    """A numbered movie.
+
+    Args:
+        output: options of the output.
+        inputs: further inputs.
+        sound: an endless input, cut where the movie ends (`-shortest` cuts it a little later each time).
+    """
     raw = ("-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-r", rate, "-i", "pipe:0")
-    ffmpeg(*raw, *inputs, "-pix_fmt", "yuv420p", *output, path, pixels=numbered(frames, width, height))
-    return path
+    cut = ("-t", str(float(frames / Fraction(rate)))) if sound else ()
+    pixels = numbered(frames, width, height)
+    return encoded(path, *raw, *inputs, *sound, "-pix_fmt", "yuv420p", *output, *cut, pixels=pixels)
 
 
 def numbers(path: Path, *, turned: bool = False) -> list[int]:

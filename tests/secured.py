@@ -142,7 +142,7 @@ class Secured:
     @classmethod
     def make(cls, stack: Stack, kafka: SecuredKafka, objects: Objects, folder: Path) -> Secured:
         """Users and grants for everybody, before anything is migrated."""
-        world = World.make(stack, kafka, folder).with_settings(
+        world = World.make(stack, kafka, folder, migrated=False).with_settings(
             STORE__ENDPOINT_URL=objects.endpoint_url,
             STORE__ACCESS_KEY_ID=objects.access_key_id,
             STORE__SECRET_ACCESS_KEY=objects.secret_access_key,

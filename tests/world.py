@@ -20,26 +20,26 @@ from rushes_embedded.leash import Leash
 from rushes_embedded.ports import free_ports
 from rushes_embedded.stack import Stack
 from rushes_embedded.studio import command_of
-from rushes_normalizer import application as normalizer
 from rushes_normalizer.kinds import UploadKind
 from rushes_normalizer.previews import SCHEMA as NORMALIZER_SCHEMA
 from rushes_normalizer.publish import store_upload
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_runtime.database import Database
 from rushes_runtime.kafka import COMPACTED, KEPT_A_MONTH
-from rushes_runtime.migrations import migrate
 from rushes_runtime.service import Role
 from rushes_runtime.settings import nest_variables
 from rushes_runtime.store import Store, open_store, place_sentinels
 from rushes_schemas import Envelope, Event, PreviewUploaded, Source, StatusChanged, object_key
 from rushes_schemas.outputs import BUCKETS, ObjectKind
-from rushes_syncer import application as syncer
 from rushes_syncer.settings import SyncerSettings
 from rushes_syncer.sites import SCHEMA as SYNCER_SCHEMA
 
+from tests.databases import create_migrated_database
+from tests.pace import pace
+
 Answer = TypeVar("Answer")
 _numbers = count(1)
-PATIENCE = 120.0
+PATIENCE = 120.0 * pace()  # seconds
 
 TOPICS = {
     "preview-uploaded": {**KEPT_A_MONTH, "max.message.bytes": str(4 * 1024 * 1024)},
@@ -71,18 +71,23 @@ class World:
     processes: list[Leash] = field(default_factory=list)
 
     @classmethod
-    def make(cls, stack: Stack, broker: Broker, folder: Path) -> World:
+    def make(cls, stack: Stack, broker: Broker, folder: Path, *, migrated: bool = True) -> World:
+        """Create topics and a database; with `migrated`, the database has the newest schemas of all services."""
         name = f"t{os.getpid()}-{next(_numbers)}"
         prefix = f"{name}."
         broker.ensure_topics(
             [Topic(prefix + topic, config=config if broker.supports.admin else {}) for topic, config in TOPICS.items()]
         )
+        database = name.replace("-", "_")
+        create = stack.postgres.create_database
         environment = {
             "INSTANCE": name,
-            "DATABASE_URL": stack.postgres.create_database(name.replace("-", "_")),
+            "DATABASE_URL": create_migrated_database(stack.postgres, database, name) if migrated else create(database),
             "KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
             "KAFKA__CHECK_CRCS": str(broker.supports.check_crcs).lower(),
             "KAFKA__TOPIC_PREFIX": prefix,
+            # A group's next member waits for it on the embedded broker; Apache Kafka allows no less than 6 s.
+            "KAFKA__SESSION_TIMEOUT": "10" if broker.supports.several_members else str(2 * pace()),
             "STORE__KIND": "s3",
             "STORE__ENDPOINT_URL": stack.objects.endpoint_url,
             "STORE__ACCESS_KEY_ID": stack.objects.access_key_id,
@@ -94,7 +99,7 @@ class World:
             "OPERATIONS_PORT": "0",
             "MISSING_CONFIRM_AFTER": "0.5",
             "HEARTBEAT": "0.3",
-            "LEASE": "3",
+            "LEASE": str(3 * pace()),
             "POLL_INTERVAL": "0.1",
             "JANITOR_INTERVAL": "0.3",
             "RETRY_FIRST_WAIT": "0.2",
@@ -116,7 +121,7 @@ class World:
 
     @asynccontextmanager
     async def normalizer_database(self) -> AsyncIterator[Database]:
-        """The normalizer's database, migrated.
+        """The normalizer's database.
 
         A transaction of the test's process may last for a minute: on a busy machine it stands still for longer than
         the lease is short.
@@ -124,18 +129,16 @@ class World:
         settings = self.normalizer_settings()
         database = Database(settings.read_database_url, NORMALIZER_SCHEMA)
         try:
-            await migrate(database, normalizer.MIGRATIONS, settings.instance)
             yield database
         finally:
             await database.close()
 
     @asynccontextmanager
     async def syncer_database(self) -> AsyncIterator[Database]:
-        """The syncer's database, migrated; for a transaction that lasts, as the normalizer's."""
+        """The syncer's database; for a transaction that lasts, as the normalizer's."""
         settings = self.syncer_settings()
         database = Database(settings.read_database_url, SYNCER_SCHEMA)
         try:
-            await migrate(database, syncer.MIGRATIONS, settings.instance)
             yield database
         finally:
             await database.close()
@@ -145,7 +148,7 @@ class World:
         """The main store, with sentinels."""
         settings = self.normalizer_settings()
         async with open_store(settings.store) as opened:
-            await place_sentinels(opened, BUCKETS, settings.instance)
+            await _set_up(opened, settings.instance)
             yield opened
 
     async def prepare(self) -> None:
@@ -153,7 +156,7 @@ class World:
         async with self.normalizer_database(), self.syncer_database(), self.store():
             for site in self.syncer_settings().sites.values():
                 async with open_store(site) as opened:
-                    await place_sentinels(opened, BUCKETS, self.environment["INSTANCE"])
+                    await _set_up(opened, self.environment["INSTANCE"])
 
     def producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(bootstrap_servers=self.broker.bootstrap_servers, acks="all", max_request_size=4_000_000)
@@ -241,6 +244,16 @@ class World:
         for leash in self.processes:
             leash.stop()
         self.processes.clear()
+
+    def discard(self, stack: Stack) -> None:
+        """End its processes and drop its database."""
+        self.stop_processes()
+        stack.postgres.drop_database(self.environment["INSTANCE"].replace("-", "_"))
+
+
+async def _set_up(store: Store, instance: str) -> None:
+    """Place the sentinels of all buckets at once: SeaweedFS waits at the first write to each."""
+    await asyncio.gather(*(place_sentinels(store, [bucket], instance) for bucket in BUCKETS))
 
 
 def free_port() -> int:

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
-import pytest
 from rushes_normalizer.api.access import hash_of
 from rushes_normalizer.kinds import UploadKind
 from rushes_normalizer.publish import store_upload
@@ -23,13 +22,13 @@ from helm.dashboards.boards import BOARDS
 from helm.dashboards.panels import Query
 from tests.chart.rendering import find, render
 from tests.integration.kitsu.bridge import Bridge, kitsu_database, logged
-from tests.movies import ffmpeg
+from tests.movies import ffmpeg, make_clip
 from tests.prometheus_server import NAMESPACE, PrometheusServer, Target, prometheus
 from tests.promtool import needs_prometheus
 from tests.world import World, eventually, free_port, put_source, upload
 from tests.zou_stand_in import zou_stand_in
 
-pytestmark = [pytest.mark.any_broker, needs_prometheus]
+pytestmark = needs_prometheus
 # What has nothing to show in a studio where all goes well, by metric, and why.
 EMPTY = {
     "rushes_store_probes_total": "only stores that are down are probed",
@@ -62,7 +61,7 @@ def _processes(world: World) -> list[Target]:
 async def _load(world: World, folder: Path, seen: PrometheusServer) -> None:
     """Uploads good and bad, a bulk pass, a record that is no event; all are done when it returns."""
     movie, picture, junk = folder / "movie.mp4", folder / "picture.png", folder / "junk.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-pix_fmt", "yuv420p", movie)
+    make_clip(movie, "320x180", seconds=2)
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180", "-frames:v", "1", picture)
     junk.write_bytes(b"no movie" * 100)
     await eventually(lambda: seen.query("count(up == 1) == 6"))  # else nothing is seen to become more

@@ -153,7 +153,6 @@ def test_a_site_gets_its_own_store_and_nobody_elses() -> None:
     assert "SITES__LYON__PROJECTS" not in given
 
 
-@pytest.mark.any_broker
 async def test_the_preview_of_helm_test_becomes_ready_by_control_roles_and_a_worker_apart(
     world: World, tmp_path: Path
 ) -> None:
@@ -191,7 +190,6 @@ def _job(state: str, *, batched: bool = False, large: bool = False, wait: int = 
     return {"state": state, "batched": batched, "large": large, "deferred": wait != 0, "wait": wait}
 
 
-@pytest.mark.any_broker
 async def test_kedas_query_of_each_pool_counts_the_jobs_that_it_takes(world: World) -> None:
     jobs = [_job("queued", large=True), _job("running", large=True), _job("queued", large=True), _job("queued")]
     scaled = [each for each in rendered("4.3", "pools") if each["kind"] == "ScaledObject"]
@@ -207,7 +205,6 @@ async def test_kedas_query_of_each_pool_counts_the_jobs_that_it_takes(world: Wor
     assert counted == {"rushes-worker-large": 3, "rushes-worker-ordinary": 2}  # one of them for what is batched
 
 
-@pytest.mark.any_broker
 @pytest.mark.parametrize("name", QUEUES)
 async def test_kedas_query_counts_the_slots_that_could_be_used_now(world: World, name: str) -> None:
     jobs, expected = QUEUES[name]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-import pytest
 from rushes_schemas import FailureCode, PreviewStatus
 
 from tests.cache import programs_of
@@ -18,7 +17,6 @@ from tests.integration.api.consumer import ALL, PROJECT, served
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
 _FOLDER: Final = Path(__file__).parent
 _DOCUMENT: Final = _FOLDER.parents[1] / "docs" / "openapi.json"
 # Most of the ids that are asked for exist. What an encoder may be asked for has bounds that no pattern says (a rate of

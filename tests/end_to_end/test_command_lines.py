@@ -18,8 +18,6 @@ from typer.testing import CliRunner
 from tests.movies import ffmpeg
 from tests.world import World, eventually, free_port
 
-pytestmark = pytest.mark.any_broker
-
 
 @pytest.fixture(scope="session")
 def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -75,6 +73,7 @@ def test_missing_settings_say_what_they_mean() -> None:
         assert f"{name} is not set" in process.stderr
 
 
+@pytest.mark.extended
 async def test_another_instances_database_is_refused_with_code_2(world: World) -> None:
     await world.prepare()
     code, _, errors = await world.command("rushes-normalizer", "run", INSTANCE="another")
@@ -82,18 +81,20 @@ async def test_another_instances_database_is_refused_with_code_2(world: World) -
     assert "another" in errors
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("service", ["rushes-normalizer", "rushes-syncer"])
-async def test_a_wait_for_the_migration_ends_when_another_process_has_migrated(world: World, service: str) -> None:
-    waiting = world.process(service, "migrate", "--wait", log="waiting")
+async def test_a_wait_for_the_migration_ends_when_another_process_has_migrated(bare_world: World, service: str) -> None:
+    waiting = bare_world.process(service, "migrate", "--wait", log="waiting")
     try:
         await eventually(lambda: asyncio.to_thread(waiting.log.read_text), lambda said: "run migrate" in said)
         assert waiting.poll() is None
-        assert (await world.command(service, "migrate"))[0] == 0
+        assert (await bare_world.command(service, "migrate"))[0] == 0
         assert await eventually(lambda: asyncio.to_thread(waiting.poll), lambda code: code is not None) == 0
     finally:
-        world.stop_processes()
+        bare_world.stop_processes()
 
 
+@pytest.mark.extended
 async def test_a_wait_for_the_migration_outlasts_a_database_that_is_away_and_ends_when_told(world: World) -> None:
     away = f"postgresql+asyncpg://user:password@127.0.0.1:{free_port()}/database"
     waiting = world.process("rushes-normalizer", "migrate", "--wait", log="waiting", DATABASE_URL=away)
@@ -111,6 +112,7 @@ async def test_a_wait_for_the_migration_changes_nothing_else(world: World) -> No
     assert "--wait changes nothing" in errors
 
 
+@pytest.mark.extended
 async def test_publish_attention_renormalize_and_full_work_together(world: World, movie: Path, tmp_path: Path) -> None:
     notes = tmp_path / "notes.mp4"
     notes.write_text("more smoke\n" * 50)
@@ -155,6 +157,7 @@ async def test_publish_attention_renormalize_and_full_work_together(world: World
         world.stop_processes()
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(("settings", "status"), [({}, 404), ({"OPERATIONS_ATTENTION": "true"}, 200)])
 async def test_attention_is_served_only_if_a_setting_says_so(
     world: World, settings: dict[str, str], status: int

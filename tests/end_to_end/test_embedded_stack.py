@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from rushes_embedded.studio import command_of
+
+pytestmark = pytest.mark.alone
 
 
 def test_the_demo_ends_every_preview_as_it_must(tmp_path: Path) -> None:

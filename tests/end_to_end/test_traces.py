@@ -10,10 +10,11 @@ import pytest
 from aiokafka import ConsumerRecord
 from rushes_schemas import Envelope
 
-from tests.movies import ffmpeg
+from tests.movies import make_clip
 from tests.world import World, eventually, put_source, upload
 
-pytestmark = pytest.mark.any_broker
+pytestmark = pytest.mark.extended
+
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -32,7 +33,7 @@ async def test_a_trace_goes_from_an_upload_through_logs_and_status_changes_to_th
     world: World, tmp_path: Path
 ) -> None:
     movie = tmp_path / "movie.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=1", "-pix_fmt", "yuv420p", movie)
+    make_clip(movie, "320x180")
     await world.prepare()
     event = upload()
     envelope = Envelope(event, source="/test", event_id="one", traceparent=TRACE)

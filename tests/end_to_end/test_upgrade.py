@@ -26,8 +26,10 @@ from rushes_runtime.migrations import migrate
 from rushes_runtime.store import LocalStore
 from rushes_schemas import Priority, RenormalizeRequested
 
-from tests.movies import ffmpeg
+from tests.movies import make_clip
 from tests.world import World, eventually
+
+pytestmark = pytest.mark.extended
 
 RELEASED = Path(__file__).parent / "released"
 SERVICES = ("rushes-normalizer", "rushes-syncer")
@@ -47,7 +49,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> str:
 def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a second."""
     path = tmp_path_factory.mktemp("movies") / "movie.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=24:duration=0.5", "-pix_fmt", "yuv420p", path)
+    make_clip(path, "320x180", rate=24, seconds=0.5)
     return path
 
 
@@ -69,8 +71,9 @@ async def _migrated(database: Database, schema: str) -> str:
 
 @pytest.mark.apache_kafka
 async def test_the_last_release_works_beside_this_version_on_its_schema(
-    world: World, released: str, movie: Path
+    bare_world: World, released: str, movie: Path
 ) -> None:
+    world = bare_world
     old = world.with_settings(PYTHONPATH=released)
     database = Database(world.environment["DATABASE_URL"], SCHEMA)
     try:
@@ -143,7 +146,6 @@ async def _migrate_with(world: World, migrations: Path) -> None:
         await database.close()
 
 
-@pytest.mark.any_broker
 async def test_a_version_works_on_the_schema_of_a_newer_one_that_only_adds(
     world: World, tmp_path: Path, movie: Path
 ) -> None:
@@ -162,7 +164,6 @@ async def test_a_version_works_on_the_schema_of_a_newer_one_that_only_adds(
         await database.close()
 
 
-@pytest.mark.any_broker
 async def test_a_version_refuses_the_schema_of_a_newer_one_that_breaks_it(world: World, tmp_path: Path) -> None:
     await world.prepare()
     await _migrate_with(world, _newer(tmp_path, breaks_older=True))

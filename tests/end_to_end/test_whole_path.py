@@ -59,9 +59,11 @@ async def _one_of_each_transition(world: World, preview_file_id: UUID) -> None:
     assert [(each.version, each.internal_status) for each in changes] == [(1, "processing"), (2, "ready")]
 
 
+@pytest.mark.each_broker
 async def test_an_upload_is_verified_announced_and_copied_and_services_stop_on_sigterm(
-    world: World, movie: Path
+    bare_world: World, movie: Path
 ) -> None:
+    world = bare_world
     partitions = ("--topics", "--partitions", "4", "--replicas", "1") if world.broker.supports.admin else ()
     for service in SERVICES:
         code, _, errors = await world.command(service, "migrate", "--store", *partitions)
@@ -89,7 +91,7 @@ async def test_an_upload_is_verified_announced_and_copied_and_services_stop_on_s
         assert lines[-1]["event"] == "stopped"
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 async def test_the_job_of_a_killed_worker_is_done_by_another_and_its_ffmpeg_is_gone(world: World, movie: Path) -> None:
     slow = world.with_settings(DEFAULT_HEIGHT="2160", FFMPEG_THREADS="1")
     async with _set_up(slow) as database:
@@ -175,7 +177,7 @@ async def _probe(port: int, path: str) -> Any:
         return None
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
@@ -194,7 +196,7 @@ async def test_a_server_that_is_away_at_the_start_is_waited_for_and_named(
     await _waits_for(world, said, **{setting: value, "STORE__CONNECT_TIMEOUT": "1"})
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 async def test_a_store_that_may_only_be_read_is_waited_for_and_named(world: World, stack: Stack) -> None:
     reader = stack.objects.reader
     await _waits_for(
@@ -205,7 +207,7 @@ async def test_a_store_that_may_only_be_read_is_waited_for_and_named(world: Worl
     )
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 async def test_a_scratch_folder_that_cannot_be_written_is_named(world: World) -> None:
     await _waits_for(world, "waiting for scratch: [Errno", SCRATCH="/proc/rushes")
 

@@ -41,6 +41,7 @@ def test_whatever_is_planned_can_be_done() -> None:
     assert set(KINDS) | directed == set(DOINGS)
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(LACKING is not None, reason=f"faults need Apache Kafka and toxiproxy: {LACKING}")
 def test_twenty_five_faults_leave_nothing_stuck_lost_or_invented() -> None:
     command = [sys.executable, "-m", "tests.faults.conductor", "--seed", str(SEED), "--faults", str(FAULTS)]

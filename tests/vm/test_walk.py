@@ -20,7 +20,10 @@ from tests.vm.machine import Machine
 from tests.vm.walk import Walk, bare_machine, find_walk
 
 MISSING = find_walk()
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"docs/vm.md cannot be walked here: {MISSING}")
+pytestmark = [
+    pytest.mark.extended,
+    pytest.mark.skipif(MISSING is not None, reason=f"docs/vm.md cannot be walked here: {MISSING}"),
+]
 
 WORKER = "rushes-normalizer-worker@1"
 KITSU = ("rushes-kitsu", "rushes-kitsu-build", "rushes-kitsu-follow")

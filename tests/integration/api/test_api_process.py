@@ -21,7 +21,8 @@ from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.processes import logged
 from tests.world import World, eventually, free_port
 
-pytestmark = pytest.mark.any_broker
+pytestmark = pytest.mark.extended
+
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 
 

@@ -19,7 +19,6 @@ from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.said import where_missing_is_said
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
 LISTS = ("/previews", "/previews/needs-attention")
 SHAPES = ("full", "listed", "minimal")
 

@@ -25,6 +25,7 @@ async def _ask(api: Consumer, preview_file_id: UUID, token: str = ALL, key: str 
     return await api.ask(f"/previews/{preview_file_id}/renormalize", token, "POST", json=body, headers=headers)
 
 
+@pytest.mark.each_broker
 async def test_a_request_is_on_the_bus_before_it_is_answered(world: World) -> None:
     row = kept_preview(project_id=PROJECT)
     async with served(world) as api:
@@ -42,6 +43,7 @@ async def test_a_request_is_on_the_bus_before_it_is_answered(world: World) -> No
     assert record.key == str(row.id).encode()
 
 
+@pytest.mark.each_broker
 async def test_calls_with_one_key_are_one_request_at_any_process(world: World) -> None:
     row, other = kept_preview(PreviewStatus.READY, project_id=PROJECT), kept_preview(PreviewStatus.READY)
     async with served(world) as api, served(world) as twin:
@@ -68,7 +70,6 @@ async def test_calls_with_one_key_are_one_request_at_any_process(world: World) -
     assert sorted(row.event_id for row in rows) == sorted(ids), "each was taken in once"
 
 
-@pytest.mark.any_broker
 async def test_who_may_only_read_is_refused_and_nothing_is_sent(world: World) -> None:
     row = kept_preview()
     async with served(world) as api:
@@ -86,7 +87,7 @@ async def test_who_may_only_read_is_refused_and_nothing_is_sent(world: World) ->
     assert await world.records(TOPIC) == []
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 async def test_a_broker_that_is_away_is_said_so_and_previews_are_read_meanwhile(world: World) -> None:
     row = kept_preview()
     async with served(world, KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1") as api:

@@ -18,7 +18,7 @@ from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.world import World, eventually
 
 LACKING = find_apache_kafka()
-pytestmark = pytest.mark.skipif(LACKING is not None, reason=LACKING or "")
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(LACKING is not None, reason=LACKING or "")]
 
 
 @pytest.fixture

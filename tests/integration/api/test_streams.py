@@ -53,6 +53,7 @@ def _ended(reason: str) -> float:
     return REGISTRY.get_sample_value("rushes_api_streams_ended_total", {"reason": reason}) or 0.0
 
 
+@pytest.mark.each_broker
 async def test_a_client_is_told_of_its_projects_and_of_no_other(world: World) -> None:
     mine, others, of_none = (kept_preview(project_id=each) for each in (PROJECT, OTHER_PROJECT, None))
     begun = _read()
@@ -65,6 +66,7 @@ async def test_a_client_is_told_of_its_projects_and_of_no_other(world: World) ->
             assert set(await _told(everything, 3)) == {(str(others.id), 2), (str(of_none.id), 2), (str(mine.id), 3)}
 
 
+@pytest.mark.each_broker
 async def test_a_client_that_comes_back_is_told_all_that_it_missed_in_order(world: World) -> None:
     rows = [kept_preview(project_id=PROJECT) for _ in range(5)]
     histories = [_versions(row, 4) for row in rows]
@@ -85,6 +87,7 @@ async def test_a_client_that_comes_back_is_told_all_that_it_missed_in_order(worl
         assert own == [row.version for row in history], "in order, each"
 
 
+@pytest.mark.each_broker
 async def test_any_process_goes_on_where_another_ended(world: World) -> None:
     rows = [kept_preview() for _ in range(12)]
     async with served(world) as first, first.stream() as stream:
@@ -97,7 +100,6 @@ async def test_any_process_goes_on_where_another_ended(world: World) -> None:
     assert {preview for preview, _ in told} == {str(row.id) for row in rows}
 
 
-@pytest.mark.any_broker
 @pytest.mark.parametrize("last", ["x", "0", "999999999.0.0.0", ""])
 async def test_a_client_that_was_away_too_long_is_told_to_read_the_lists(world: World, last: str) -> None:
     rows = [kept_preview() for _ in range(8)]
@@ -118,7 +120,6 @@ async def test_a_client_that_was_away_too_long_is_told_to_read_the_lists(world: 
             assert await _told(stream, 1) == [(str(rows[0].id), 3)], "it goes on from now"
 
 
-@pytest.mark.any_broker
 async def test_heart_beats_tell_a_client_where_it_is_though_nothing_concerns_it(world: World) -> None:
     async with served(world, API_STREAM_HEARTBEAT="0.1", API_STREAM_HISTORY="8") as api:
         async with api.stream(ONE) as stream:
@@ -135,14 +136,12 @@ async def test_heart_beats_tell_a_client_where_it_is_though_nothing_concerns_it(
             assert (await again.event()).event == "status-changed", "no reset: it had missed nothing"
 
 
-@pytest.mark.any_broker
 async def test_a_silent_stream_has_heart_beats(world: World) -> None:
     async with served(world, API_STREAM_HEARTBEAT="0.1") as api, api.stream() as stream:
         while stream.comments < 3:  # nothing happens meanwhile; a block that does not come fails
             await stream._block()
 
 
-@pytest.mark.any_broker
 async def test_changes_come_without_heart_beats_before_it_is_time_for_one(world: World) -> None:
     async with served(world, API_STREAM_HEARTBEAT="3600") as api, api.stream() as stream:
         for _ in range(5):
@@ -155,7 +154,7 @@ def _sum(marker: str) -> int:
     return sum(map(int, marker.split(".")))
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 async def test_a_client_that_takes_nothing_is_dropped_and_holds_back_nobody(world: World) -> None:
     large = kept_preview(original_name="x" * 250, failure_code="corrupt", failure_message="m" * 2000)
     before = _ended("slow")
@@ -183,7 +182,6 @@ async def _open_streams(_api: Consumer) -> float:
     return REGISTRY.get_sample_value("rushes_api_streams") or 0.0
 
 
-@pytest.mark.any_broker
 async def test_streams_are_counted_and_end_with_the_process(world: World) -> None:
     before = _ended("stopped")
     async with served(world, API_STREAMS_EACH="2", API_STREAMS="3") as api:

@@ -16,7 +16,6 @@ from tests.integration.api.consumer import ACCESS, ALL, ONE, OTHER_PROJECT, PROJ
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.world import PATIENCE, World, eventually
 
-pytestmark = pytest.mark.any_broker
 PROXY = {
     "API_PROXY_ADDRESSES": "127.0.0.1/32, ::1",
     "API_PROXY_USER_HEADER": "X-Forwarded-User",

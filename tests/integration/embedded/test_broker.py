@@ -22,7 +22,7 @@ NO_KAFKA = find_apache_kafka()
 needs_kafka = pytest.mark.skipif(NO_KAFKA is not None, reason=f"Apache Kafka cannot run here: {NO_KAFKA}")
 ALL_KINDS = [
     pytest.param(EmbeddedBroker, id="embedded"),
-    pytest.param(ApacheKafka, id="apache-kafka", marks=needs_kafka),
+    pytest.param(ApacheKafka, id="apache-kafka", marks=[pytest.mark.alone, needs_kafka]),
 ]
 TOPICS = [
     *(Topic(f"topic-{number}") for number in range(5)),
@@ -197,6 +197,7 @@ def test_a_broker_that_was_not_started_has_no_address(make_broker: MakeBroker) -
         _ = make_broker(EmbeddedBroker).bootstrap_servers
 
 
+@pytest.mark.alone
 @needs_kafka
 async def test_kafka_is_gone_when_it_ended_and_comes_back_with_its_records_at_its_address(
     make_broker: MakeBroker,
@@ -226,6 +227,7 @@ async def test_kafka_has_topics_with_settings_and_no_others(each_broker: Broker)
         assert await consumer.topics() == {topic.name for topic in TOPICS}
 
 
+@pytest.mark.alone
 @needs_kafka
 async def test_kafka_refuses_a_wrong_topic_setting_in_words(make_broker: MakeBroker) -> None:
     broker = make_broker(ApacheKafka, Topic("wrong", config={"cleanup.policy": "burn"}))

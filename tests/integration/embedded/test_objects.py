@@ -126,6 +126,7 @@ async def test_a_wrong_secret_is_refused(objects: Objects, bucket: str) -> None:
     assert _status(refusal) == 403
 
 
+@pytest.mark.extended
 async def test_there_is_room_for_many_buckets(owner: "S3Client") -> None:
     for number in range(12):
         await owner.create_bucket(Bucket=f"many-{number}")
@@ -141,6 +142,7 @@ def test_its_secret_is_not_shown(objects: Objects) -> None:
     assert objects.secret_access_key not in repr(objects.owner)
 
 
+@pytest.mark.extended
 async def test_objects_outlive_a_stop(tmp_path: Path) -> None:
     server = Objects(tmp_path / "objects", log=tmp_path / "log")
     try:

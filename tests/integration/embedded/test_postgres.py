@@ -91,6 +91,20 @@ def test_a_second_database_of_one_name_is_refused_in_words(postgres: Postgres) -
         postgres.create_database("twice")
 
 
+async def test_a_copy_of_a_database_has_what_that_has_and_a_dropped_one_is_gone(postgres: Postgres) -> None:
+    original = postgres.create_database("original")
+    await _ask(original, "CREATE TABLE kept ()")
+    copy = postgres.create_database("copy", template="original")
+    connected = await asyncpg.connect(copy.replace("+asyncpg", ""))
+    assert await connected.fetchval("SELECT count(*) FROM kept") == 0
+    postgres.drop_database("copy")
+    await connected.close()
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        await _ask(copy, "SELECT 1")
+    with pytest.raises(StartError, match="does not exist"):
+        postgres.drop_database("copy")
+
+
 async def test_a_wrong_password_is_refused(postgres: Postgres) -> None:
     user, _, place = postgres.url.replace("+asyncpg", "").rpartition("@")
     with pytest.raises(asyncpg.InvalidPasswordError):

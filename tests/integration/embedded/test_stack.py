@@ -54,6 +54,7 @@ async def _databases(stack: Stack) -> set[str]:
         await connection.close()
 
 
+@pytest.mark.extended
 async def test_two_stacks_run_side_by_side(tmp_path: Path) -> None:
     with Stack(tmp_path / "one", topics=[Topic("topic")]) as one, Stack(tmp_path / "two") as two:
         one.postgres.create_database("of_one")
@@ -70,6 +71,7 @@ async def test_a_start_begins_with_nothing(tmp_path: Path) -> None:
         assert "before" not in await _databases(stack)
 
 
+@pytest.mark.extended
 def test_a_second_stack_in_one_folder_is_told_who_has_it(tmp_path: Path) -> None:
     with Stack(tmp_path) as stack:
         with (
@@ -91,6 +93,7 @@ async def test_nothing_outlives_a_killed_owner_and_the_next_start_works(tmp_path
     assert not any(socket.exists() for socket in sockets)
 
 
+@pytest.mark.extended
 def test_a_start_waits_for_a_killed_owners_slow_server(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "postgres.log"
     with running_owner(OWNER_OF_SLOW_SERVER, log) as owner:
@@ -128,6 +131,7 @@ def test_the_end_leaves_the_logs_and_no_data(tmp_path: Path) -> None:
     assert "ready to accept connections" in (stack.logs / "postgres.log").read_text()
 
 
+@pytest.mark.extended
 def test_when_one_server_cannot_start_none_stays(tmp_path: Path) -> None:
     stack = Stack(tmp_path, topics=[Topic("impossible", partitions=-1)])
     with pytest.raises(StartError, match="the embedded broker ended with code 1"), stack:

@@ -14,12 +14,10 @@ from uuid import UUID, uuid4
 import aiohttp
 import asyncpg
 from rushes_embedded.stack import Stack
-from rushes_kitsu import application
 from rushes_kitsu.dispatches import SCHEMA
 from rushes_kitsu.job_ids import JobId
 from rushes_kitsu.settings import KitsuSettings
 from rushes_runtime.database import Database
-from rushes_runtime.migrations import migrate
 from rushes_runtime.settings import nest_variables
 from rushes_schemas import PreviewUploaded, StatusChanged
 from sqlalchemy import make_url
@@ -118,11 +116,10 @@ async def bridge_of(world: World, log: str = "kitsu", **settings: str) -> AsyncI
 
 @asynccontextmanager
 async def kitsu_database(world: World, url: str | None = None) -> AsyncIterator[Database]:
-    """The bridge's database, migrated."""
+    """The bridge's database."""
     settings = KitsuSettings(**nest_variables(world.environment))
     database = Database(url or settings.read_database_url, SCHEMA)
     try:
-        await migrate(database, application.MIGRATIONS, settings.instance)
         yield database
     finally:
         await database.close()

@@ -19,7 +19,8 @@ from tests.integration.kitsu.bridge import JOB, bridge_of, kitsu_database, logge
 from tests.world import World, eventually
 from tests.zou_stand_in import zou_stand_in
 
-pytestmark = pytest.mark.any_broker
+pytestmark = pytest.mark.extended
+
 THEN = datetime.now(UTC) - timedelta(hours=2)
 HIGH = {"kind": "high_definition", "bucket": "movies", "key": "previews-1", "bytes": 77, "etag": "e"}
 

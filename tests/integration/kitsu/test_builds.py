@@ -20,9 +20,10 @@ from tests.movies import frame, movie, numbers
 from tests.unit.kitsu.zou_payloads import SECRET, playlist_payload, tile_payload
 from tests.world import World, eventually
 
-pytestmark = pytest.mark.any_broker
+pytestmark = pytest.mark.extended
+
 SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000")
-X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-c:a", "aac", "-shortest")
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-c:a", "aac")
 
 
 @asynccontextmanager
@@ -44,8 +45,8 @@ async def test_a_playlist_of_movies_that_are_coded_alike_holds_every_frame_of_ea
     world: World, tmp_path: Path
 ) -> None:
     async with building(world) as (bridge, store):
-        first = await put(store, movie(tmp_path / "first.mp4", *X264, frames=12, inputs=SOUND))
-        second = await put(store, movie(tmp_path / "second.mp4", *X264, frames=7, inputs=SOUND), "lowdef")
+        first = await put(store, movie(tmp_path / "first.mp4", *X264, frames=12, sound=SOUND))
+        second = await put(store, movie(tmp_path / "second.mp4", *X264, frames=7, sound=SOUND), "lowdef")
         build = uuid4()
         payload = playlist_payload(build, [first, second, first], width=None, fps="30")
         job = await bridge.ordered("zou-playlist", payload)
@@ -60,7 +61,7 @@ async def test_movies_that_are_coded_otherwise_are_coded_anew_to_the_size_and_ra
     world: World, tmp_path: Path, full: bool
 ) -> None:
     async with building(world) as (bridge, store):
-        wide = await put(store, movie(tmp_path / "wide.mp4", *X264, frames=10, inputs=SOUND))
+        wide = await put(store, movie(tmp_path / "wide.mp4", *X264, frames=10, sound=SOUND))
         other = wide
         if not full:
             other = await put(store, movie(tmp_path / "small.mp4", frames=6, width=160, height=90), "source")
@@ -83,7 +84,7 @@ async def test_a_playlist_whose_movie_is_gone_fails_and_names_its_preview(world:
 
 async def test_a_missing_tile_is_drawn_and_one_that_is_there_is_left_alone(world: World, tmp_path: Path) -> None:
     async with building(world) as (bridge, store):
-        preview = await put(store, movie(tmp_path / "movie.mp4", *X264, frames=20, inputs=SOUND), "lowdef")
+        preview = await put(store, movie(tmp_path / "movie.mp4", *X264, frames=20, sound=SOUND), "lowdef")
         job = await bridge.ordered("rushes-tile", tile_payload(preview))
         assert (await bridge.ended(job))[0] == "Complete"
         key = object_key(ObjectKind.TILE, preview)

@@ -16,8 +16,6 @@ from tests.integration.kitsu.bridge import JOB, bridge_of, unknown_job
 from tests.unit.kitsu.zou_payloads import dispatch_body, movie_payload
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
-
 
 @asynccontextmanager
 async def other_nomad() -> AsyncIterator[str]:

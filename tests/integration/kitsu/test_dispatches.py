@@ -30,11 +30,9 @@ from tests.integration.kitsu.bridge import (
 from tests.unit.kitsu.zou_payloads import SECRET
 from tests.world import World, eventually
 
-any_broker = pytest.mark.any_broker
 CORRUPT = {"code": "corrupt", "message": "moov atom not found", "retryable": False}
 
 
-@any_broker
 async def test_a_dispatch_is_an_upload_and_runs_until_the_bus_tells_its_end(world: World) -> None:
     async with bridge_of(world) as bridge:
         ready, broken = await bridge.dispatched(), await bridge.dispatched(width=1998, skip_high_def=True)
@@ -64,7 +62,6 @@ async def test_a_dispatch_is_an_upload_and_runs_until_the_bus_tells_its_end(worl
         assert await bridge.ask("GET", f"/v1/client/fs/logs/{allocation['ID']}?type=stdout") == (200, "")
 
 
-@any_broker
 async def test_the_end_of_an_upload_before_does_not_end_a_dispatch_and_that_of_a_later_one_does(world: World) -> None:
     async with bridge_of(world) as bridge:
         preview = uuid4()
@@ -81,7 +78,6 @@ async def test_the_end_of_an_upload_before_does_not_end_a_dispatch_and_that_of_a
         assert await bridge.state(second) == "Complete"
 
 
-@any_broker
 async def test_a_preview_that_is_deleted_in_the_middle_ends_the_job_with_words(world: World) -> None:
     async with bridge_of(world) as bridge:
         job = await bridge.dispatched()
@@ -92,7 +88,6 @@ async def test_a_preview_that_is_deleted_in_the_middle_ends_the_job_with_words(w
         assert "the preview was deleted" in base64.b64decode(json.loads(frame)["Data"]).decode()
 
 
-@any_broker
 async def test_row_and_event_of_a_dispatch_are_written_together_or_not_at_all(world: World) -> None:
     async with bridge_of(world) as bridge, kitsu_database(world) as database:
         async with database.begin() as connection:
@@ -102,7 +97,7 @@ async def test_row_and_event_of_a_dispatch_are_written_together_or_not_at_all(wo
         assert await database.fetch("SELECT * FROM dispatch") == []
 
 
-@any_broker
+@pytest.mark.extended
 async def test_a_database_that_hangs_leaves_every_job_running_and_a_dispatch_is_refused_within_zous_patience(
     world: World,
 ) -> None:
@@ -128,7 +123,7 @@ async def test_a_database_that_hangs_leaves_every_job_running_and_a_dispatch_is_
         assert await bridge.state(job) == "Running"
 
 
-@any_broker
+@pytest.mark.extended
 async def test_a_dispatch_waits_out_a_short_absence_of_the_database(world: World, stack: Stack) -> None:
     name = make_url(world.environment["DATABASE_URL"]).database
     async with bridge_of(world) as bridge, maintenance(stack) as execute:
@@ -141,7 +136,6 @@ async def test_a_dispatch_waits_out_a_short_absence_of_the_database(world: World
         await dispatching
 
 
-@any_broker
 async def test_credentials_of_the_payload_are_neither_stored_nor_logged(world: World) -> None:
     async with bridge_of(world, LOG_LEVEL="debug") as bridge, kitsu_database(world) as database:
         await bridge.dispatched()
@@ -164,7 +158,6 @@ async def test_credentials_of_the_payload_are_neither_stored_nor_logged(world: W
     assert SECRET not in (world.folder / "kitsu.log").read_text()
 
 
-@any_broker
 async def test_what_is_refused_is_told_in_the_answer_and_in_the_log_and_keeps_nothing_else_out(world: World) -> None:
     async with bridge_of(world) as bridge:
         told = [await bridge.dispatch(version="3"), await bridge.dispatch(FS_BUCKET_PREFIX="other-")]
@@ -182,7 +175,7 @@ async def test_what_is_refused_is_told_in_the_answer_and_in_the_log_and_keeps_no
     assert [each["path"] for each in log if each["event"] == "job_unknown"] == [path]
 
 
-@any_broker
+@pytest.mark.extended
 async def test_answers_go_on_while_a_process_that_is_told_to_stop_lingers(world: World) -> None:
     async with bridge_of(world, NOMAD_LINGER="2", OPERATIONS_PORT="0") as bridge:
         job = await bridge.dispatched()

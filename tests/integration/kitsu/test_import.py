@@ -24,7 +24,6 @@ from sqlalchemy.exc import DBAPIError
 from tests.integration.kitsu.bridge import kitsu_database
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
 MOVIE = (ObjectKind.SOURCE_MOVIE, ObjectKind.HIGH_DEFINITION, ObjectKind.LOW_DEFINITION, ObjectKind.THUMBNAIL)
 _TABLES = """
     CREATE TABLE task (id uuid PRIMARY KEY, project_id uuid);

@@ -13,7 +13,7 @@ from tests.integration.kitsu.test_import import zou_database
 from tests.world import World, eventually
 from tests.zou_stand_in import zou_stand_in
 
-pytestmark = pytest.mark.any_broker
+pytestmark = pytest.mark.extended
 
 
 async def told(world: World) -> dict[str, list[UUID]]:

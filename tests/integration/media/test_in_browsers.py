@@ -24,6 +24,8 @@ from tests.browsers import Browser
 from tests.media_server import MediaServer, serving
 from tests.movies import make, movie, of
 
+pytestmark = pytest.mark.extended
+
 PAGE: Final = Path(__file__).with_name("review_player.html")
 FRAMES: Final = 200
 STEPS_FROM: Final = FRAMES // 2

@@ -14,7 +14,7 @@ from tests.movies import ffmpeg, movie, numbers, tools
 
 _RATE = 8000
 SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000")
-X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-c:a", "aac", "-shortest")
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-c:a", "aac")
 
 
 async def _parts(folder: Path, *movies: Path) -> list[Part]:
@@ -28,8 +28,8 @@ def _picture(path: Path) -> list[str]:
 
 
 async def test_movies_that_are_coded_alike_are_joined_without_a_frame_coded_anew(tmp_path: Path) -> None:
-    first = movie(tmp_path / "first.mp4", *X264, frames=30, inputs=SOUND)
-    second = movie(tmp_path / "second.mp4", *X264, frames=47, inputs=SOUND)
+    first = movie(tmp_path / "first.mp4", *X264, frames=30, sound=SOUND)
+    second = movie(tmp_path / "second.mp4", *X264, frames=47, sound=SOUND)
     parts = await _parts(tmp_path, first, second, first)
     assert are_alike(parts)
     alive: list[None] = []
@@ -44,7 +44,7 @@ async def test_movies_that_are_coded_alike_are_joined_without_a_frame_coded_anew
 async def test_sound_stays_with_the_picture_over_many_seams(tmp_path: Path) -> None:
     # A beep in the first 0.2 s of each of 20 movies that last no whole number of AAC frames.
     beep = ("-f", "lavfi", "-i", "sine=frequency=1000:sample_rate=48000,volume='lt(t,0.2)*8':eval=frame")
-    part = movie(tmp_path / "part.mp4", *X264, frames=17, inputs=beep)
+    part = movie(tmp_path / "part.mp4", *X264, frames=17, sound=beep)
     parts = await _parts(tmp_path, part)
     joined = await join(tools(), parts * 20, tmp_path, "joined.mp4", Limits(), alive=lambda: None)
     raw = ffmpeg("-i", joined, "-map", "0:a:0", "-ac", "1", "-ar", str(_RATE), "-f", "s16le", "-")
@@ -58,14 +58,14 @@ async def test_sound_stays_with_the_picture_over_many_seams(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "other",
     [
-        ("-c:v", "libx264", "-preset", "slow", "-bf", "2", "-c:a", "aac", "-shortest"),
-        ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-c:a", "aac", "-ar", "44100", "-shortest"),
+        ("-c:v", "libx264", "-preset", "slow", "-bf", "2", "-c:a", "aac"),
+        ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-c:a", "aac", "-ar", "44100"),
         ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-an"),
-        ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-s", "160x90", "-c:a", "aac", "-shortest"),
+        ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-s", "160x90", "-c:a", "aac"),
     ],
     ids=["parameter sets", "sample rate", "no sound", "size"],
 )
 async def test_what_is_coded_otherwise_is_told_apart(tmp_path: Path, other: tuple[str, ...]) -> None:
-    first = movie(tmp_path / "first.mp4", *X264, frames=5, inputs=SOUND)
-    second = movie(tmp_path / "second.mp4", *other, frames=5, inputs=SOUND)
+    first = movie(tmp_path / "first.mp4", *X264, frames=5, sound=SOUND)
+    second = movie(tmp_path / "second.mp4", *other, frames=5, sound=SOUND)
     assert not are_alike(await _parts(tmp_path, first, second))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from rushes_schemas.outputs import ObjectKind
 
-from tests.movies import ffmpeg, frame, make, of
+from tests.movies import encoded, ffmpeg, frame, make, of
 
 HIGH = ObjectKind.HIGH_DEFINITION
 PATCHES = [(200, 40, 40), (40, 180, 60), (50, 60, 200), (230, 230, 230), (16, 16, 16), (200, 180, 40), (128, 128, 128)]
@@ -53,8 +53,7 @@ def codes(path: Path, patches: int) -> npt.NDArray[np.float64]:
 
 def source(path: Path, width: int, height: int, *output: str) -> Path:
     raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "25", "-i", "pipe:0")
-    ffmpeg(*raw, *output, path, pixels=patches(width, height))
-    return path
+    return encoded(path, *raw, *output, pixels=patches(width, height))
 
 
 def tagged(matrix: str, full: bool = False) -> list[str]:

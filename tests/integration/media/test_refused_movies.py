@@ -238,6 +238,7 @@ asyncio.run(make_movie(tools(), Path(sys.argv[1]), Path(sys.argv[2]), encoding=E
 """
 
 
+@pytest.mark.extended
 def test_a_killed_worker_leaves_no_ffmpeg(tmp_path: Path) -> None:
     source = movie(tmp_path / "a.mp4", *X264, frames=250)
     scratch = tmp_path / "scratch"

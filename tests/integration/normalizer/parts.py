@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from rushes_normalizer.intake import CONTRACTS_BY_TOPIC, UploadIntake, group_of
 from rushes_normalizer.looking import SourceLooker
-from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.settings import NormalizerSettings
 from rushes_normalizer.transitions import Published
 from rushes_normalizer.workshop import PreviewWorkshop
@@ -23,6 +22,7 @@ from rushes_runtime.waiting import Hint
 from rushes_runtime.wiring import make_circuits, make_janitor, make_relay, make_worker, retry_policy
 from rushes_runtime.worker import Worker
 
+from tests.movies import tools
 from tests.world import World
 
 
@@ -87,5 +87,5 @@ async def parts_of(world: World) -> AsyncIterator[Parts]:
         database = await resources.enter_async_context(world.normalizer_database())
         store = await resources.enter_async_context(world.store())
         settings = world.normalizer_settings()
-        workshop = PreviewWorkshop(settings, database, store, find_tools())
+        workshop = PreviewWorkshop(settings, database, store, tools())
         yield Parts(settings, database, store, Health(), workshop)

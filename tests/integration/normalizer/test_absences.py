@@ -11,18 +11,7 @@ from prometheus_client import REGISTRY
 from rushes_schemas import RenormalizeRequested
 
 from tests.integration.normalizer.parts import Parts, parts_of
-from tests.movies import ffmpeg
 from tests.world import World, eventually, playing, put_source, upload
-
-pytestmark = pytest.mark.any_broker
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of a small movie."""
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=1", "-pix_fmt", "yuv420p", path)
-    return path
 
 
 def _cautious(world: World) -> World:
@@ -59,6 +48,7 @@ async def test_a_flood_holds_all_and_ends_by_itself_once_sources_are_back(world:
     assert {tuple(task) for task in tasks} == {(0, 1, 0)}
 
 
+@pytest.mark.extended
 async def test_an_operator_accepts_a_flood_and_what_is_missing_already_counts_towards_no_other(world: World) -> None:
     cautious = _cautious(world)
     events = [upload() for _ in range(5)]

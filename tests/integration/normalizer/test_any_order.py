@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -38,8 +37,6 @@ from sqlalchemy import text
 from tests.integration.normalizer.bus_records import bus_record
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.world import World, upload
-
-pytestmark = pytest.mark.any_broker
 
 Answer = TypeVar("Answer")
 PREVIEWS: Final = 2

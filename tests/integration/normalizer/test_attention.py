@@ -19,8 +19,6 @@ from rushes_schemas import PreviewStatus
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
-
 
 async def _ids(database: Database, **wanted: Any) -> list[UUID]:
     return [row["id"] for row in (await needs_attention(database, AttentionFilter(**wanted))).previews]

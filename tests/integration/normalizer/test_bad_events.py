@@ -9,10 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from rushes_schemas import Encoding, Envelope, PreviewDeleted, RenormalizeRequested
 
 from tests.integration.normalizer.parts import parts_of
 from tests.world import World, eventually, playing, upload
+
+pytestmark = pytest.mark.each_broker
 
 BIG = 2 * 1024 * 1024
 

@@ -13,6 +13,7 @@ from tests.integration.normalizer.parts import parts_of
 from tests.world import World, eventually, playing, upload
 
 
+@pytest.mark.each_broker
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 async def test_a_compressed_event_is_taken_in(world: World, codec: str) -> None:
     envelopes = [Envelope(upload(name="sh010" * 40), source="/test") for _ in range(3)]

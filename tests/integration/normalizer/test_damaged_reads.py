@@ -17,7 +17,6 @@ from tests.integration.normalizer.parts import Parts, parts_of
 from tests.movies import movie
 from tests.world import World, eventually, playing, put_source, upload
 
-pytestmark = pytest.mark.any_broker
 CLIENT = "worker"
 
 

@@ -16,8 +16,6 @@ from rushes_schemas import RenormalizeRequested
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.world import World, eventually, playing, upload
 
-pytestmark = pytest.mark.any_broker
-
 ATTRIBUTES = {"ce_specversion": "1.0", "ce_source": "/test", "ce_type": "rushes.preview-uploaded.v1"}
 
 
@@ -45,6 +43,7 @@ async def _letters(world: World, count: int) -> None:
     await eventually(lambda: world.records("normalizer.dead-letters"), lambda found: len(found) >= count)
 
 
+@pytest.mark.extended
 async def test_a_mended_letter_is_taken_in_and_leaves_the_list(world: World, tmp_path: Path) -> None:
     wrong = _event(revision="three", name="[red]shot")
     async with parts_of(world) as parts, playing(parts.intake(), parts.relay()):

@@ -10,7 +10,6 @@ from uuid import UUID
 import psutil
 import pytest
 from rushes_normalizer import purging
-from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.workshop import PreviewWorkshop
 from rushes_runtime.health import Health
 from rushes_runtime.store import Unconditional, open_store
@@ -18,18 +17,8 @@ from rushes_schemas import PLACES, ObjectKind, PreviewDeleted, object_key
 
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.parts import Parts, parts_of
-from tests.movies import ffmpeg
+from tests.movies import ffmpeg, tools
 from tests.world import World, eventually, playing, put_source, source_key, upload
-
-pytestmark = pytest.mark.any_broker
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half a second of a small movie."""
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x54:rate=10:duration=0.5", "-pix_fmt", "yuv420p", path)
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +73,7 @@ async def _stored(parts: Parts, preview_file_id: UUID) -> set[ObjectKind]:
     }
 
 
+@pytest.mark.extended
 async def test_outputs_go_after_the_delay_and_the_source_stays(world: World, clip: Path) -> None:
     event = upload()
     impatient = world.with_settings(PURGE_AFTER="1.5", TOMBSTONE_AFTER="0.1")
@@ -158,7 +148,7 @@ async def test_a_purge_waits_for_a_store_that_is_away_and_says_nothing_of_the_pr
         away = world.with_settings(STORE__ENDPOINT_URL="http://127.0.0.1:1")
         settings = away.normalizer_settings()
         async with open_store(settings.store) as store:
-            workshop = PreviewWorkshop(settings, parts.database, store, find_tools())
+            workshop = PreviewWorkshop(settings, parts.database, store, tools())
             absent = Parts(settings, parts.database, store, Health(), workshop)
             async with playing(absent.worker()):
                 tried = "SELECT 1 FROM task WHERE state = 'queued' AND failure_code = 'storage_unavailable'"

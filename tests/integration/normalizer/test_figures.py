@@ -20,7 +20,6 @@ from tests.full_queue import fill_queue, vacuum
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.world import World, eventually, playing, upload
 
-pytestmark = pytest.mark.any_broker
 WAITING = text("""
     INSERT INTO preview_file (id, status, version, uploaded_at, upload_extension, source, created_at, updated_at)
     SELECT gen_random_uuid(), 'processing', 1, now(), 'mp4', '{"bucket": "movies", "key": "k"}',

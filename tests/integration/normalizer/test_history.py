@@ -16,30 +16,20 @@ from rushes_runtime.ledger import Outcome
 from rushes_schemas import PreviewDeleted, RenormalizeRequested
 
 from tests.integration.normalizer.parts import Parts, parts_of
-from tests.movies import ffmpeg
 from tests.world import World, eventually, playing, put_source, upload
-
-pytestmark = pytest.mark.any_broker
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of a movie that takes a while."""
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-pix_fmt", "yuv420p", path)
-    return path
 
 
 async def _outcomes(parts: Parts, preview_file_id: UUID) -> list[str]:
     return [attempt.outcome for attempt in await history(parts.database, str(preview_file_id))]
 
 
-async def test_each_attempt_has_its_row_whoever_ended_it(world: World, clip: Path) -> None:
+@pytest.mark.extended
+async def test_each_attempt_has_its_row_whoever_ended_it(world: World, slow_clip: Path) -> None:
     slow = world.with_settings(DRAIN_BUDGET="0.01", DEFAULT_HEIGHT="720", LEASE="1", JANITOR_INTERVAL="0.2")
     event = upload()
     id_ = event.preview_file_id
     async with parts_of(slow) as parts, playing(parts.intake()):
-        await put_source(parts.store, id_, clip)
+        await put_source(parts.store, id_, slow_clip)
         await world.send(event)
         await eventually(lambda: parts.database.fetch("SELECT 1 FROM task"))
         async with playing(parts.worker("stops")):

@@ -14,7 +14,6 @@ import pytest
 from rushes_normalizer import workshop
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import make_movie
-from rushes_normalizer.media.tools import find_tools
 from rushes_normalizer.publishing import Publisher
 from rushes_normalizer.workshop import PreviewWorkshop
 from rushes_runtime import ledger
@@ -25,10 +24,8 @@ from rushes_runtime.store import SENTINEL_KEY, Unconditional, open_store, place_
 from rushes_schemas import FailureCode, ObjectKind, RenormalizeRequested, object_key
 
 from tests.integration.normalizer.parts import Parts, parts_of
-from tests.movies import ffmpeg
+from tests.movies import ffmpeg, tools
 from tests.world import World, eventually, playing, put_source, source_key, upload
-
-pytestmark = pytest.mark.any_broker
 
 
 @pytest.fixture(scope="session")
@@ -390,7 +387,7 @@ async def test_refused_credentials_are_storage_denied_never_missing(world: World
     async with world.normalizer_database() as database:
         settings = refused.normalizer_settings()
         async with open_store(settings.store) as store:
-            parts = Parts(settings, database, store, Health(), PreviewWorkshop(settings, database, store, find_tools()))
+            parts = Parts(settings, database, store, Health(), PreviewWorkshop(settings, database, store, tools()))
             with pytest.raises(AttemptFailedError):
                 await store.stat("movies", "source-x")
             async with playing(parts.worker()):

@@ -6,15 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from rushes_schemas import Event, ObjectKind, PreviewDeleted, RenormalizeRequested, StoredFile, object_key
 
 from tests.integration.normalizer.bus_records import bus_record
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.parts import parts_of
 from tests.world import World, upload
-
-pytestmark = pytest.mark.any_broker
 
 
 async def test_whatever_comes_in_one_batch_a_preview_keeps_its_files(world: World) -> None:

@@ -10,17 +10,15 @@ from rushes_runtime.attempts import history
 from rushes_schemas import PreviewUploaded
 
 from tests.integration.normalizer.parts import Parts, parts_of
-from tests.movies import ffmpeg
+from tests.movies import make_clip
 from tests.world import World, eventually, playing, put_source, source_key, upload
-
-pytestmark = pytest.mark.any_broker
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a second of a small movie of 160x90 pixels."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=24:duration=0.5", "-pix_fmt", "yuv420p", path)
+    make_clip(path, "160x90", rate=24, seconds=0.5)
     return path
 
 

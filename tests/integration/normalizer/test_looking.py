@@ -26,18 +26,7 @@ from tests.cable import Cable, cable_to
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.integration.normalizer.processes import logged
-from tests.movies import ffmpeg
 from tests.world import World, eventually, playing, put_source, upload
-
-pytestmark = pytest.mark.any_broker
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of a small movie."""
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=1", "-pix_fmt", "yuv420p", path)
-    return path
 
 
 async def _ask(world: World, parts: Parts, count: int) -> list[PreviewRow]:
@@ -216,6 +205,7 @@ async def test_with_keep_playable_a_slot_looks_for_the_outputs_too(world: World)
             assert not await _tasks(parts, "batched")
 
 
+@pytest.mark.extended
 async def test_an_upload_starts_while_a_bulk_pass_waits_and_looks(world: World, clip: Path) -> None:
     event = upload()
     patient = world.with_settings(SLOTS="1", MISSING_CONFIRM_AFTER="5", ABSENCE_FLOOD_NUMBER="600", LEASE="60")
@@ -281,6 +271,7 @@ async def _ended_by_the_second(database: Database) -> Any:
     return [await database.fetch(f"SELECT * FROM {name} ORDER BY id") for name in names]
 
 
+@pytest.mark.extended
 async def test_the_batch_of_a_killed_worker_counts_no_loss_and_is_done_by_the_slots_of_others(
     world: World, stack: Stack
 ) -> None:
@@ -295,6 +286,7 @@ async def test_the_batch_of_a_killed_worker_counts_no_loss_and_is_done_by_the_sl
     assert {task.batched for task in tasks if task.id in batch} == {False}
 
 
+@pytest.mark.extended
 async def test_a_worker_paused_in_mid_look_loses_its_batch_and_changes_nothing_when_it_wakes(
     world: World, stack: Stack
 ) -> None:

@@ -7,15 +7,12 @@ import json
 from dataclasses import replace
 from uuid import uuid4
 
-import pytest
 from rushes_schemas import PreviewStatus
 from sqlalchemy import make_url, text
 
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.parts import parts_of
 from tests.world import World, eventually, playing
-
-pytestmark = pytest.mark.any_broker
 
 
 async def _reader(world: World) -> World:

@@ -14,8 +14,6 @@ from rushes_schemas import PreviewStatus
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
-
 NOW: Final = datetime.now(UTC)
 PROJECT: Final = uuid4()
 BROKEN, MISSING, PROCESSING, READY = (

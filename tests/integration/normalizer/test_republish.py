@@ -15,8 +15,6 @@ from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.world import World, eventually, playing
 
-pytestmark = pytest.mark.any_broker
-
 
 async def _statements(database: Database, *statements: str) -> None:
     async with database.begin() as connection:

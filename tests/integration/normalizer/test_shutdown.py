@@ -28,17 +28,17 @@ from tests.integration.normalizer.processes import (
     upload_clip,
     worker,
 )
-from tests.movies import ffmpeg
+from tests.movies import make_clip
 from tests.world import World, eventually, playing, put_source, upload
 
-pytestmark = pytest.mark.any_broker
+pytestmark = pytest.mark.extended
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four seconds of a small movie."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=4", "-pix_fmt", "yuv420p", path)
+    make_clip(path, "320x180", seconds=4)
     return path
 
 

@@ -14,18 +14,7 @@ from rushes_runtime.store import SENTINEL_KEY, Unconditional, place_sentinels
 
 from tests.cable import cable_to
 from tests.integration.normalizer.parts import Parts, parts_of
-from tests.movies import ffmpeg
 from tests.world import World, eventually, playing, put_source, source_key, upload
-
-pytestmark = pytest.mark.any_broker
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of a small movie."""
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=1", "-pix_fmt", "yuv420p", path)
-    return path
 
 
 async def _circuit(open_: bool) -> None:
@@ -39,6 +28,7 @@ async def _statuses(parts: Parts) -> dict[UUID, str]:
     return {row.id: row.status for row in await parts.database.fetch("SELECT id, status FROM preview_file")}
 
 
+@pytest.mark.extended
 async def test_a_store_that_hangs_costs_no_job_a_try_and_all_are_made_once_it_is_back(
     world: World, clip: Path, stack: Stack
 ) -> None:
@@ -84,6 +74,7 @@ async def test_a_store_that_hangs_costs_no_job_a_try_and_all_are_made_once_it_is
     assert {tuple(task) for task in tasks} == {(0, 0, 0)}
 
 
+@pytest.mark.extended
 async def test_one_object_that_is_refused_spends_its_own_tries_and_stops_nobody(
     world: World, clip: Path, stack: Stack
 ) -> None:

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from itertools import count
 from uuid import UUID, uuid4
 
-import pytest
 from rushes_runtime import ledger
 from rushes_schemas import Event, PreviewUploaded, Priority, RenormalizeRequested
 
 from tests.integration.normalizer.bus_records import bus_record
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.world import World, upload
-
-pytestmark = pytest.mark.any_broker
 
 BUSY, QUIET = uuid4(), uuid4()
 _numbers = count()

@@ -12,8 +12,6 @@ from rushes_runtime.store import Store, StoreDeniedError, StoreUnavailableError,
 
 from tests.world import World, eventually, free_port
 
-pytestmark = pytest.mark.any_broker
-
 # The signs that a key may have, as `rushes_schemas.fields.ObjectKey` says.
 KEYS = ["source-1", "AZaz09!_.*'()-", "folder-a/b.c/d", "source-2"]
 

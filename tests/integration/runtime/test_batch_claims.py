@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from rushes_runtime import batches
 from sqlalchemy import text
 
 from tests.world import World
-
-pytestmark = pytest.mark.any_broker
 
 _FILL = text("""
     INSERT INTO task (subject, lane, rank, payload, batched)

@@ -17,8 +17,6 @@ from sqlalchemy import TextClause, text
 from tests.full_queue import fill_queue, vacuum
 from tests.world import World, eventually
 
-pytestmark = pytest.mark.any_broker
-
 NOW = datetime.now(UTC)
 LEASE = 60.0
 

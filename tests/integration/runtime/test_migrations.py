@@ -15,11 +15,9 @@ from sqlalchemy import make_url
 
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
 
-
-async def test_ten_processes_that_migrate_at_once_all_succeed_and_one_does_it(world: World) -> None:
-    settings = world.normalizer_settings()
+async def test_ten_processes_that_migrate_at_once_all_succeed_and_one_does_it(bare_world: World) -> None:
+    settings = bare_world.normalizer_settings()
     databases = [Database.of(settings, SCHEMA) for _ in range(10)]
     try:
         results = await asyncio.gather(*(migrate(each, MIGRATIONS, "studio") for each in databases))
@@ -35,8 +33,8 @@ async def test_a_wrong_password_is_said_in_a_sentence(world: World) -> None:
     assert (code, "password authentication failed" in errors, "Traceback" in errors) == (1, True, False), errors
 
 
-async def test_a_database_of_another_instance_is_refused(world: World) -> None:
-    database = Database.of(world.normalizer_settings(), SCHEMA)
+async def test_a_database_of_another_instance_is_refused(bare_world: World) -> None:
+    database = Database.of(bare_world.normalizer_settings(), SCHEMA)
     try:
         with pytest.raises(SchemaNotReadyError, match="run migrate"):
             await check_schema(database, MIGRATIONS, "north")

@@ -23,6 +23,8 @@ import asyncio, sys
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+pytestmark = pytest.mark.extended
+
 async def main():
     servers, group, *topics = sys.argv[1:]
     consumer = AIOKafkaConsumer(

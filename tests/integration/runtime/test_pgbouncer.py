@@ -12,22 +12,10 @@ from rushes_runtime.database import Database, is_away
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.movies import ffmpeg
 from tests.pgbouncer import find_pgbouncer, pgbouncer_before
 from tests.world import World, eventually, put_source, upload
 
-pytestmark = [
-    pytest.mark.any_broker,
-    pytest.mark.skipif(find_pgbouncer() is None, reason="PgBouncer is not installed"),
-]
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half a second of a small movie."""
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x54:rate=10:duration=0.5", "-pix_fmt", "yuv420p", path)
-    return path
+pytestmark = [pytest.mark.extended, pytest.mark.skipif(find_pgbouncer() is None, reason="PgBouncer is not installed")]
 
 
 @asynccontextmanager
@@ -40,9 +28,9 @@ async def _opened(url: str, schema: str = "normalizer", *, lease: float = 60) ->
 
 
 @pytest.mark.parametrize(("mode", "servers"), [("transaction", 2), ("session", 60)])
-async def test_both_services_work_behind_a_pooler(world: World, clip: Path, mode: str, servers: int) -> None:
-    with pgbouncer_before(world.environment["DATABASE_URL"], mode=mode, servers=servers) as through:
-        pooled = world.with_settings(DATABASE_URL=through)
+async def test_both_services_work_behind_a_pooler(bare_world: World, clip: Path, mode: str, servers: int) -> None:
+    with pgbouncer_before(bare_world.environment["DATABASE_URL"], mode=mode, servers=servers) as through:
+        pooled = bare_world.with_settings(DATABASE_URL=through)
         # Both share the pool's connections, each with a schema of its own.
         for service in "rushes-normalizer", "rushes-syncer":
             code, _, errors = await pooled.command(service, "migrate", "--store")

@@ -27,6 +27,7 @@ async def _sent(world: World) -> list[int]:
     return [int(record.value or b"-1") for record in await world.records("status-changed")]
 
 
+@pytest.mark.each_broker
 async def test_records_leave_in_order_with_headers_and_tombstones(world: World) -> None:
     settings = world.normalizer_settings()
     async with world.normalizer_database() as database:
@@ -42,6 +43,7 @@ async def test_records_leave_in_order_with_headers_and_tombstones(world: World) 
     assert tuple(records[0].headers) == (("n", b"\xff"),)
 
 
+@pytest.mark.each_broker
 async def test_two_relays_send_each_record_once(world: World) -> None:
     settings = world.normalizer_settings()
     async with world.normalizer_database() as database:
@@ -54,6 +56,7 @@ async def test_two_relays_send_each_record_once(world: World) -> None:
         assert await _sent(world) == list(range(100))
 
 
+@pytest.mark.each_broker
 async def test_a_relay_stops_only_when_the_outbox_is_empty(world: World) -> None:
     settings = world.normalizer_settings()
     async with world.normalizer_database() as database:
@@ -68,6 +71,7 @@ async def test_a_relay_stops_only_when_the_outbox_is_empty(world: World) -> None
         assert await _sent(world) == list(range(700))
 
 
+@pytest.mark.each_broker
 async def test_a_relay_stops_however_much_others_go_on_to_write(world: World) -> None:
     settings = world.normalizer_settings()
     async with world.normalizer_database() as database:
@@ -106,7 +110,7 @@ async def test_a_relay_that_loses_its_producer_goes_on_and_loses_nothing(world: 
         assert await _sent(world) == list(range(20))
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 async def test_a_relay_stops_though_its_broker_never_lets_it_begin(world: World) -> None:
     connected, silence = asyncio.Event(), asyncio.Event()
 

@@ -32,8 +32,6 @@ from tests.faults.s3_proxy import S3Proxy
 from tests.swift_server import Swift
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
-
 KEY = "previews-6f961900"
 CLIENT = "syncer"
 SMALL, PARTED = 20_000, (11 << 20) + 17

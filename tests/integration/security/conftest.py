@@ -12,7 +12,7 @@ from rushes_embedded.objects import Objects, ServerTls
 from rushes_embedded.stack import Stack
 
 from tests.certificates import Authority
-from tests.movies import ffmpeg
+from tests.movies import make_clip
 from tests.secured import Secured, SecuredKafka
 
 
@@ -70,5 +70,5 @@ def secured(
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of a small movie."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=1", "-pix_fmt", "yuv420p", path)
+    make_clip(path, "320x180")
     return path

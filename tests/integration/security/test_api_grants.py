@@ -11,6 +11,7 @@ import ssl
 from pathlib import Path
 
 import aiohttp
+import pytest
 from rushes_runtime.database import Database
 from rushes_schemas import PreviewStatus
 
@@ -22,6 +23,8 @@ from tests.integration.security.processes import log_of
 from tests.integration.security.test_least_grants import DENIALS
 from tests.secured import Secured
 from tests.world import eventually, free_port
+
+pytestmark = pytest.mark.alone
 
 
 async def test_the_api_does_its_whole_work_with_a_user_that_may_only_read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession, ClientTimeout
 from pydantic import SecretStr
 from rushes_normalizer.api.access import hash_of
@@ -17,6 +18,8 @@ from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.processes import logged
 from tests.secured import Secured, lets_in, write_secret
 from tests.world import eventually, free_port
+
+pytestmark = pytest.mark.alone
 
 NEW = "token-of-one-project-2"
 NEW_HASHES = {hash_of(ONE): hash_of(NEW)}

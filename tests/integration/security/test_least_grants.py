@@ -25,6 +25,8 @@ from tests.unit.kitsu.zou_payloads import playlist_payload, tile_payload
 from tests.world import eventually, free_port, source_key, upload
 from tests.zou_stand_in import zou_stand_in
 
+pytestmark = pytest.mark.alone
+
 DENIALS = ("permission denied", "AccessDenied", "Authorization", "storage_denied")
 
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from pydantic import SecretStr
 from rushes_runtime.database import Database
 from rushes_runtime.settings import KafkaSettings, nest_variables
@@ -16,6 +17,8 @@ from tests.integration.normalizer.processes import upload_clip
 from tests.integration.security.processes import log_of, started
 from tests.secured import Secured, lets_in
 from tests.world import eventually
+
+pytestmark = pytest.mark.alone
 
 
 async def _has_logged(secured: Secured, name: str, words: str) -> None:

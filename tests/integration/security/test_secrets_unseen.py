@@ -7,11 +7,14 @@ from dataclasses import replace
 from uuid import uuid4
 
 import aiohttp
+import pytest
 from sqlalchemy import make_url
 
 from tests.integration.security.processes import log_of, started
 from tests.secured import Secured
 from tests.world import eventually, free_port
+
+pytestmark = pytest.mark.alone
 
 # Characters that need quotes in an address, a log and a shell, in a word that nothing else holds.
 MARK = "marker5ecret"

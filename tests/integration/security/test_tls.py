@@ -18,6 +18,8 @@ from tests.certificates import Authority
 from tests.pgbouncer import find_pgbouncer, pgbouncer_before
 from tests.secured import Secured, SecuredKafka, lets_in
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="session")
 def stranger(stack: Stack, authority: Authority) -> Authority:

@@ -45,8 +45,6 @@ from tests.integration.syncer.copies import COPYING, content, put, read
 from tests.integration.syncer.follower import keys_of
 from tests.world import World, eventually, playing
 
-pytestmark = pytest.mark.any_broker
-
 KEY = object_key(ObjectKind.HIGH_DEFINITION, UUID(int=7, version=4))
 SMALL, PARTED = 20_000, (11 << 20) + 17
 MADE = datetime(2024, 2, 29, 12, 30, 15, tzinfo=UTC)

@@ -19,8 +19,6 @@ from rushes_syncer.workshop import CopyWorkshop
 from tests.integration.syncer.follower import change, follower
 from tests.world import World, eventually, playing
 
-pytestmark = pytest.mark.any_broker
-
 
 def _site(world: World, kind: str) -> World:
     if kind == "local":

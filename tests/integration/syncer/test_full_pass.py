@@ -34,8 +34,6 @@ from rushes_syncer.survey import Scope, Sides
 from tests.integration.syncer.follower import Follower, Streamed, change, follower, keys_of
 from tests.world import World, eventually, playing
 
-pytestmark = pytest.mark.any_broker
-
 
 class _Unwatched:
     """Nobody looks."""
@@ -223,6 +221,7 @@ async def test_a_bucket_that_refuses_everything_is_given_up_and_the_others_are_c
         assert any("not tried: 20 others" in failure for failure in report.failures)
 
 
+@pytest.mark.extended
 async def test_a_pass_that_was_killed_goes_on_where_it_was(world: World) -> None:
     async with follower(world) as lyon:
         keys = {await _put(lyon.main, world, 1 << 20) for _ in range(60)}

@@ -55,6 +55,7 @@ def _intake(lyon: Follower, handler: StatusIntake | _Held) -> Intake:
     )
 
 
+@pytest.mark.each_broker
 async def test_a_new_site_is_bootstrapped_once_it_is_past_what_the_topic_held_at_its_start(world: World) -> None:
     previews = [uuid4() for _ in range(6)]
     async with follower(world) as lyon:
@@ -94,7 +95,7 @@ async def _deleted(lyon: Follower) -> set[UUID]:
     return {row.preview_file_id for row in rows}
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 async def test_a_site_that_was_away_for_longer_than_tombstones_live_learns_what_was_deleted(world: World) -> None:
     there, gone, ended = uuid4(), uuid4(), uuid4()
     async with follower(world.with_settings(PRUNE="true")) as lyon:
@@ -125,7 +126,6 @@ async def test_a_site_that_was_away_for_longer_than_tombstones_live_learns_what_
         assert not row.must_reconcile
 
 
-@pytest.mark.any_broker
 async def test_a_topic_that_lacks_most_of_what_a_site_knows_is_not_believed(world: World) -> None:
     async with follower(world) as lyon:
         for _ in range(12):

@@ -30,7 +30,6 @@ async def test_a_full_folder_and_one_that_may_only_be_read_are_told_apart_and_re
     assert outcomes == {"full": "out_of_disk", "left": 0, "read_only": "storage_denied", "then": "copied"}
 
 
-@pytest.mark.any_broker
 @pytest.mark.parametrize("size", [20_000, 11 << 20], ids=["whole", "in parts"])
 async def test_a_bucket_that_takes_no_writes_of_this_user_is_denied(
     world: World, stack: Stack, tmp_path: Path, size: int

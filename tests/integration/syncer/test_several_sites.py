@@ -30,7 +30,7 @@ from tests.faults.s3_proxy import S3Proxy
 from tests.integration.syncer.follower import Follower, Streamed, change, follower, keys_of
 from tests.world import World, eventually, playing
 
-pytestmark = pytest.mark.any_broker
+pytestmark = pytest.mark.extended
 
 
 class _Hanging:

@@ -28,7 +28,7 @@ from tests.integration.syncer.follower import follower
 from tests.swift_server import Swift
 from tests.world import World
 
-pytestmark = pytest.mark.any_broker
+pytestmark = pytest.mark.extended
 
 KEY = object_key(ObjectKind.HIGH_DEFINITION, UUID(int=7, version=4))
 SMALL, PARTED = 20_000, (11 << 20) + 17

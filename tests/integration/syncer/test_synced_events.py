@@ -15,11 +15,14 @@ from rushes_schemas import CONTRACTS, FilesSynced, PreviewStatus
 from tests.integration.syncer.follower import change, follower
 from tests.world import TOPICS, World, eventually
 
+pytestmark = pytest.mark.extended
+
 
 def _told(record: ConsumerRecord[bytes, bytes]) -> FilesSynced:
     return FilesSynced.model_validate_json(record.value or b"")
 
 
+@pytest.mark.each_broker
 async def test_a_copy_is_told_with_its_version_and_so_is_what_a_pass_completed(world: World) -> None:
     preview, unannounced = uuid4(), uuid4()
     async with follower(world) as lyon:
@@ -77,7 +80,6 @@ async def test_a_syncer_copies_without_the_topic_says_what_is_missing_and_tells_
     assert {_told(record).preview_file_id for record in records} == set(previews)
 
 
-@pytest.mark.any_broker
 async def test_what_the_main_store_has_no_more_is_told_as_absent(world: World) -> None:
     preview = uuid4()
     async with follower(world) as lyon:

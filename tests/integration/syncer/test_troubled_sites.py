@@ -100,7 +100,7 @@ class _OffByItsClock(S3Proxy):
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z").encode()
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 @pytest.mark.parametrize("hours", [-40, 40])
 async def test_a_site_whose_clock_is_off_gets_its_copies_once_and_shows_no_drift(
     world: World, stack: Stack, hours: int
@@ -123,7 +123,6 @@ async def test_a_site_whose_clock_is_off_gets_its_copies_once_and_shows_no_drift
         assert {tries for _, tries in await _tasks(lyon)} == {0}
 
 
-@pytest.mark.any_broker
 @pytest.mark.parametrize("hours", [-40, 40])
 async def test_how_old_an_upload_is_is_told_by_the_clock_of_its_site(world: World, stack: Stack, hours: int) -> None:
     proxy = _OffByItsClock(stack.objects.endpoint_url, timedelta(hours=hours))
@@ -165,7 +164,7 @@ def _writes(request: web.Request) -> bool:
     return request.method in {"PUT", "POST"}
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 @pytest.mark.parametrize("code", ["AccessDenied", "RequestTimeTooSkewed"])
 async def test_a_bucket_that_is_refused_for_a_while_is_filled_afterwards(world: World, stack: Stack, code: str) -> None:
     preview = uuid4()
@@ -188,7 +187,7 @@ async def _refusals(proxy: _Refusing) -> int:
     return proxy.refused
 
 
-@pytest.mark.any_broker
+@pytest.mark.extended
 async def test_a_syncer_that_is_killed_while_it_uploads_in_parts_leaves_nothing_and_the_next_one_ends_it(
     world: World, stack: Stack
 ) -> None:
@@ -242,7 +241,6 @@ async def test_a_partition_that_is_revoked_in_mid_copy_leaves_the_site_with_the_
         assert len(events) == 2, "each was taken in once"
 
 
-@pytest.mark.any_broker
 async def test_a_record_that_comes_again_or_late_in_mid_copy_or_after_it_copies_nothing_more(
     world: World, stack: Stack
 ) -> None:

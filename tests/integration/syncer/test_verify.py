@@ -15,8 +15,6 @@ from rushes_schemas import ObjectKind, PreviewStatus, StoredFile, object_key
 from tests.integration.syncer.follower import Follower, change, follower
 from tests.world import World, eventually, playing
 
-pytestmark = pytest.mark.any_broker
-
 
 async def _verify(world: World, *options: str, code: int, **settings: str) -> dict[str, Any]:
     """The report of `verify` on the one site."""
@@ -54,6 +52,7 @@ async def _stray(lyon: Follower) -> str:
     return key
 
 
+@pytest.mark.extended
 async def test_drift_is_told_by_project_and_repaired_and_extras_go_only_on_demand(world: World) -> None:
     ours, other = uuid4(), uuid4()
     async with follower(world) as lyon:

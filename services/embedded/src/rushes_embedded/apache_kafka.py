@@ -72,7 +72,7 @@ class ApacheKafka:
             raise StartError("Kafka was not started")
         return self._leash.pid
 
-    def start(self, *, timeout: float = 60.0) -> None:
+    def start(self, *, timeout: float = 180.0) -> None:
         jars = fetch_jars()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._format(jars)
@@ -100,9 +100,9 @@ class ApacheKafka:
         if not wanted:
             return
         client = self.admin_client()  # answers come only as long as it lives
-        for name, made in client.create_topics(wanted, operation_timeout=10).items():
+        for name, made in client.create_topics(wanted, operation_timeout=60).items():
             try:
-                made.result(timeout=20)
+                made.result(timeout=90)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise StartError(f"Kafka does not make {name}: {error}") from error

@@ -51,7 +51,7 @@ class Broker(Protocol):
     def pid(self) -> int:
         """The broker's process id. Raises `StartError` before the first start."""
 
-    def start(self, *, timeout: float = 60.0) -> None:
+    def start(self, *, timeout: float = 180.0) -> None:
         """Start it, with the topics that it was made with; returns when it serves.
 
         Raises `StartError` when it does not within `timeout` seconds.

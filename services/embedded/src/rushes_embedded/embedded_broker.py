@@ -54,7 +54,7 @@ class EmbeddedBroker:
             raise StartError("the broker was not started")
         return self._leash.pid
 
-    def start(self, *, timeout: float = 60.0) -> None:
+    def start(self, *, timeout: float = 180.0) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         address_file = self._folder / "address"
         address_file.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from rushes_embedded.cache import cache_folder, made_once
@@ -43,6 +44,7 @@ def java() -> Path | None:
     return None if found is None else Path(found)
 
 
+@cache
 def find_apache_kafka() -> str | None:
     """None when Apache Kafka can be run here, or else what is missing, in words."""
     program = java()

@@ -123,7 +123,7 @@ class Objects:
             raise StartError("the S3 server was not started")
         return self._leash.pid
 
-    def start(self, *, timeout: float = 60.0) -> None:
+    def start(self, *, timeout: float = 180.0) -> None:
         """Start on the same ports and data as before, if there were any; returns when an object went in and out.
 
         Raises `StartError` when that does not work within `timeout` seconds.
@@ -276,5 +276,7 @@ def _weed() -> Path:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Ours, without what SeaweedFS would take for settings or for an administrator's keys."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WEED_", "S3_"))}
+    """Ours without what SeaweedFS would take for settings or an administrator's keys; one setting is added."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WEED_", "S3_"))}
+    # A bucket begins with one volume instead of seven: each is a file with an index in memory.
+    return {**ours, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}

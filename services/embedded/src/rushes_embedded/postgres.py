@@ -1,12 +1,15 @@
 """PostgreSQL from a wheel, on loopback, for as long as we live."""
 
+import asyncio
 import os
 import re
 import secrets
 import shutil
 import signal
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import asyncpg
 
 from rushes_embedded.leash import Leash, StartError, log_tail, wait_until_unused
 from rushes_embedded.ports import LOOPBACK, free_ports
@@ -53,7 +56,7 @@ class Postgres:
             raise StartError("PostgreSQL was not started")
         return self._leash.pid
 
-    def start(self, *, timeout: float = 60.0) -> None:
+    def start(self, *, timeout: float = 180.0) -> None:
         """Start on the same port and data as before, if there were any; returns when it answers a query.
 
         Raises `StartError` when it does not within `timeout` seconds.
@@ -91,17 +94,27 @@ class Postgres:
         self.stop()
         remove_postgres_files(self.folder)
 
-    def create_database(self, name: str) -> str:
-        """Make an empty database and give its address, as `url` does.
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """Create a database as a copy of `template`, to which nobody may be connected; return its address.
 
-        Raises `ValueError` for a name that would need quotes, `StartError` with PostgreSQL's words when it refuses.
+        The default template is empty. Raises `ValueError` for a name that would need quotes, `StartError` with
+        PostgreSQL's words when it refuses.
         """
-        if not _DATABASE_NAME.fullmatch(name):
-            raise ValueError(f"not a plain lower-case database name: {name!r}")
-        refusal = self._query(f"CREATE DATABASE {name}")
+        for each in (name, template):
+            if not _DATABASE_NAME.fullmatch(each):
+                raise ValueError(f"not a plain lower-case database name: {each!r}")
+        refusal = self._query(f"CREATE DATABASE {name} TEMPLATE {template}")
         if refusal is not None:
             raise StartError(f"cannot create the database {name}: {refusal}")
         return self._url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database and end every connection to it. Raises as `create_database` does."""
+        if not _DATABASE_NAME.fullmatch(name):
+            raise ValueError(f"not a plain lower-case database name: {name!r}")
+        refusal = self._query(f"DROP DATABASE {name} WITH (FORCE)")
+        if refusal is not None:
+            raise StartError(f"cannot drop the database {name}: {refusal}")
 
     def _url(self, database: str) -> str:
         return f"postgresql+asyncpg://{_USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"
@@ -111,19 +124,22 @@ class Postgres:
 
     def _query(self, statement: str) -> str | None:
         """Run a statement in the database `postgres`: None, or what went wrong."""
-        assert self._files is not None
-        ran = subprocess.run(
-            [
-                self._files.programs / "psql",
-                *("--host", LOOPBACK, "--port", str(self._port), "--username", _USER, "--dbname", "postgres"),
-                *("--no-psqlrc", "--no-password", "--quiet", "--command", statement),
-            ],
-            env=_clean_environment() | {"PGPASSWORD": self._password, "PGCONNECT_TIMEOUT": "5"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return None if ran.returncode == 0 else ran.stderr.strip()
+        with ThreadPoolExecutor(1) as thread:  # the caller may be in an event loop
+            return thread.submit(asyncio.run, self._execute(statement)).result()
+
+    async def _execute(self, statement: str) -> str | None:
+        try:
+            connection = await asyncpg.connect(
+                host=LOOPBACK, port=self._port, user=_USER, password=self._password, database="postgres",
+                timeout=5, ssl=False,
+            )  # fmt: skip
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return str(error) or repr(error)
+        return None
 
     def _make_data(self, files: PostgresFiles) -> str:
         """Make the data folder if it is not there, whole or not at all; gives the password that it was made with."""

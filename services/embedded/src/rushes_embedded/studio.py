@@ -32,7 +32,7 @@ TOPICS: Final = (
     Topic("files-synced"),
     Topic("syncer.dead-letters"),
 )
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 30.0
 
 

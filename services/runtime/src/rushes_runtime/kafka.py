@@ -121,6 +121,8 @@ def make_consumer(settings: KafkaSettings, group: str | None, *topics: str) -> A
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         max_poll_interval_ms=int(settings.max_poll_interval * 1000),
+        session_timeout_ms=int(settings.session_timeout * 1000),
+        heartbeat_interval_ms=int(settings.session_timeout * 1000 / 3),
         partition_assignment_strategy=(RangePartitionAssignor,),
         check_crcs=settings.check_crcs,
         fetch_max_wait_ms=200,

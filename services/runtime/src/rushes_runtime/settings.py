@@ -108,6 +108,11 @@ class KafkaSettings(BaseModel):
     max_poll_interval: Seconds = Field(
         300, description="Seconds between two polls after which the broker takes a consumer for dead."
     )
+    session_timeout: Seconds = Field(
+        10,
+        description="Seconds without a heartbeat after which the broker takes a consumer for dead; "
+        "a broker refuses less than its `group.min.session.timeout.ms` (6 s by default).",
+    )
 
     @model_validator(mode="after")
     def _credentials_with_sasl(self) -> KafkaSettings:
