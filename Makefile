@@ -63,12 +63,37 @@ up: environment ## Keep the stack and both services running; prints every addres
 down: environment ## End what `make up` keeps running
 	$(BIN)/rushes-embedded down
 
-# While one test waits for a server, others compute. Each worker has servers of its own (1.5 GB).
+# While one test waits for a server, others compute. Each worker has servers of its own (0.8 GB).
 TEST_WORKERS ?= 3
+PYTEST := $(BIN)/python -m $(if $(COVERAGE),coverage run -m )pytest
+SIDE_BY_SIDE := --numprocesses $(TEST_WORKERS) --dist worksteal
 
 .PHONY: test
-test: environment ## Pass the tests: unit, integration, end to end; TEST_WORKERS=1 takes one after another
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+test: environment ## Pass the tests that take minutes and need nothing else; TEST_WORKERS=1 takes one after another
+	$(PYTEST) -m "not extended" $(SIDE_BY_SIDE)
+
+.PHONY: test-extended
+test-extended: environment ## Pass the tests that `make test` leaves out: faults, Apache Kafka, browsers, security, docs/vm.md ...
+	$(PYTEST) -m "extended and not alone" $(SIDE_BY_SIDE)
+	$(PYTEST) -m alone
+
+.PHONY: test-all
+test-all: test test-extended test-zou chart contracts test-image test-kubernetes ## Pass every test that there is
+
+.PHONY: test-one
+test-one: environment ## Pass one test, file or folder: make test-one T=tests/unit/runtime/test_breaker.py
+	@test -n "$(T)" || { echo "Say which: make test-one T=tests/unit/runtime/test_breaker.py::NAME" >&2; exit 1; }
+	$(PYTEST) $(T)
+
+.PHONY: test-changed
+test-changed: environment ## Pass the core tests of what differs from SINCE=commit (default: what is not committed)
+	@tests=$$($(BIN)/python -m tests.changed $(SINCE)) && if [ -n "$$tests" ]; then set -x; \
+	  $(PYTEST) -m "not extended" $(SIDE_BY_SIDE) $$tests; else echo "Nothing has changed that has tests."; fi
+
+.PHONY: coverage
+coverage: environment ## Show the branches that the tests reach, by package; after `make test test-extended COVERAGE=1`
+	$(BIN)/coverage combine --quiet --append
+	$(BIN)/python -m tests.coverage_by_package
 
 .PHONY: chart
 chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files

@@ -81,7 +81,7 @@ async def _uploads_left(store: Store) -> int:
     return await store.abort_uploads("movies", datetime.now(UTC) + timedelta(minutes=1), lambda _key: True)
 
 
-@pytest.mark.parametrize("size", [0, 1, SMALL, 5 << 20, PARTED])
+@pytest.mark.parametrize("size", [0, 1, SMALL, 5 << 20, pytest.param(PARTED, marks=pytest.mark.extended)])
 async def test_what_streams_in_streams_out_as_it_was(store: Store, size: int) -> None:
     content = _content(size)
     written = await _write(store, content, IfAbsent())
@@ -95,7 +95,7 @@ async def test_what_streams_in_streams_out_as_it_was(store: Store, size: int) ->
     assert max(map(len, chunks), default=0) <= 2 << 20
 
 
-@pytest.mark.parametrize("size", [SMALL, PARTED])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(PARTED, marks=pytest.mark.extended)])
 async def test_nothing_is_seen_of_a_write_before_its_commit_nor_left_of_one_without(store: Store, size: int) -> None:
     first = await _write(store, b"first", Unconditional())
     content = _content(size)
@@ -115,7 +115,7 @@ async def test_nothing_is_seen_of_a_write_before_its_commit_nor_left_of_one_with
     assert await _uploads_left(store) == 0
 
 
-@pytest.mark.parametrize("size", [SMALL, PARTED])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(PARTED, marks=pytest.mark.extended)])
 async def test_a_write_on_condition_changes_only_what_was_seen(store: Store, size: int) -> None:
     content = _content(size)
     first = await _write(store, b"first", IfAbsent())
@@ -142,7 +142,7 @@ async def test_a_delete_on_condition_removes_only_what_was_seen(store: Store) ->
         await store.delete("movies", KEY, condition=Unconditional())
 
 
-@pytest.mark.parametrize("size", [SMALL, PARTED])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(PARTED, marks=pytest.mark.extended)])
 async def test_a_copy_keeps_when_its_content_was_made(store: Store, size: int) -> None:
     await _write(store, _content(size), IfAbsent(), modified=MADE)
     async with store.read("movies", KEY) as reading:
@@ -243,7 +243,7 @@ async def _proxied(world: World, stack: Stack) -> AsyncIterator[tuple[Store, Sto
         yield direct, store, proxy
 
 
-@pytest.mark.parametrize("size", [SMALL, PARTED])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(PARTED, marks=pytest.mark.extended)])
 async def test_damaged_bytes_are_refused_by_the_server_and_a_refusal_leaves_nothing(
     world: World, stack: Stack, size: int
 ) -> None:
@@ -255,7 +255,7 @@ async def test_damaged_bytes_are_refused_by_the_server_and_a_refusal_leaves_noth
         assert await direct.stat("movies", KEY) is None
 
 
-@pytest.mark.parametrize("size", [SMALL, PARTED])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(PARTED, marks=pytest.mark.extended)])
 async def test_a_body_that_breaks_off_is_no_object(world: World, stack: Stack, size: int) -> None:
     async with _proxied(world, stack) as (direct, store, proxy):
         await _write(direct, _content(size), Unconditional())

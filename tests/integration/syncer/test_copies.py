@@ -71,7 +71,7 @@ async def _stores(world: World, stack: Stack, source: str, target: str) -> Async
         yield main, site
 
 
-@pytest.mark.parametrize("size", [0, SMALL, PARTED])
+@pytest.mark.parametrize("size", [0, SMALL, pytest.param(PARTED, marks=pytest.mark.extended)])
 @pytest.mark.parametrize("target", ["local", "s3", "s3 elsewhere"])
 @pytest.mark.parametrize("source", ["local", "s3"])
 async def test_an_object_is_copied_from_any_store_to_any_other(
@@ -95,7 +95,7 @@ async def test_an_object_is_copied_from_any_store_to_any_other(
             assert {reading.content_type} == (kept if target != "local" else {None})
 
 
-@pytest.mark.parametrize("size", [SMALL, PARTED])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(PARTED, marks=pytest.mark.extended)])
 @pytest.mark.parametrize("target", ["local", "s3", "s3 elsewhere"])
 async def test_what_is_not_the_published_object_never_reaches_a_site(
     world: World, stack: Stack, target: str, size: int
@@ -121,7 +121,7 @@ async def _abandoned(site: Store) -> int:
     return await remove_abandoned(site, timedelta(minutes=-1))
 
 
-@pytest.mark.parametrize("size", [SMALL, PARTED])
+@pytest.mark.parametrize("size", [SMALL, pytest.param(PARTED, marks=pytest.mark.extended)])
 @pytest.mark.parametrize("target", ["local", "s3", "s3 elsewhere"])
 async def test_an_object_that_another_wrote_meanwhile_is_left_as_it_is(
     world: World, stack: Stack, target: str, size: int

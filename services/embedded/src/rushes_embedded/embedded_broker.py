@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -83,10 +84,11 @@ class EmbeddedBroker:
 
     def ensure_topics(self, topics: Iterable[Topic]) -> None:
         client = Producer({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
-        for topic in topics:
+
+        def ensure(topic: Topic) -> None:
             # A producer's question for a topic's metadata makes the topic; no record is written.
             try:
-                there = client.list_topics(topic.name, timeout=10).topics[topic.name]
+                there = client.list_topics(topic.name, timeout=60).topics[topic.name]
             except KafkaException as error:
                 raise StartError(f"the embedded broker does not make {topic.name}: {error}") from error
             if there.error is not None or len(there.partitions) != topic.partitions:
@@ -94,3 +96,6 @@ class EmbeddedBroker:
                     f"the embedded broker cannot make {topic} once it runs: "
                     f"{there.error or f'the topic has {len(there.partitions)} partitions'}"
                 )
+
+        with ThreadPoolExecutor(8) as threads:  # one question names one topic
+            list(threads.map(ensure, topics))

@@ -103,7 +103,7 @@ class Postgres:
         for each in (name, template):
             if not _DATABASE_NAME.fullmatch(each):
                 raise ValueError(f"not a plain lower-case database name: {each!r}")
-        refusal = self._query(f"CREATE DATABASE {name} TEMPLATE {template}")
+        refusal = self._query(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         if refusal is not None:
             raise StartError(f"cannot create the database {name}: {refusal}")
         return self._url(name)
