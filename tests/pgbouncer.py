@@ -80,7 +80,7 @@ server_login_retry = 0.2
         leash = Leash([program, folder / "pgbouncer.ini"], log=folder / "log", cwd=folder, account=account)
         leash.start()
         try:
-            wait_until_ready("PgBouncer", leash, lambda: _complaint(port), timeout=20)
+            wait_until_ready("PgBouncer", leash, lambda: _complaint(port), timeout=120)
             yield address.set(port=port).render_as_string(hide_password=False)
         finally:
             leash.stop()

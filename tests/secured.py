@@ -71,13 +71,13 @@ class SecuredKafka(ApacheKafka):
         change = UserScramCredentialUpsertion(user, mechanism, password.encode())
         client = self.admin_client()
         for done in client.alter_user_scram_credentials([change]).values():
-            done.result(timeout=20)
+            done.result(timeout=90)
 
     def allow(self, **names: str) -> None:
         """Grant what the file of ACLs says, with `TOPIC_PREFIX`, `INSTANCE` and `SITE` put in."""
         client = self.admin_client()
         for done in client.create_acls(list(_acls(names))).values():
-            done.result(timeout=20)
+            done.result(timeout=90)
 
 
 def _doors(pair: Path, authority: Path) -> dict[str, str]:

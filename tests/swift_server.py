@@ -121,7 +121,7 @@ class Swift:
                 leash.start()
                 self._running.callback(leash.stop)
             assert leash
-            wait_until_ready("Swift", leash, self._complaint, timeout=60)
+            wait_until_ready("Swift", leash, self._complaint, timeout=240)
         except BaseException:
             self.discard()
             raise

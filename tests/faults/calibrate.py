@@ -28,10 +28,11 @@ from tests.faults.plan import Fault
 from tests.faults.samples import Sample, make_samples
 from tests.faults.settling import PATIENCE
 from tests.faults.stage import Servers, open_stage
+from tests.pace import pace
 
 _SEED: Final = 1
 _PACE: Final = 0.35  # seconds between two steps: many previews in a short run
-_PATIENCE: Final = 40.0  # seconds in which nothing ends, for a mutant that never settles
+_PATIENCE: Final = 40.0 * pace()  # seconds in which nothing ends, for a mutant that never settles
 _TRIES: Final = 2  # runs of a mutant: where faults and flow meet is the machine's
 # So that a hung child is found within a directed run.
 _SETTINGS: Final = {"STALL_TIMEOUT": "15"}

@@ -18,8 +18,9 @@ from tests.faults.at_sites import AtSite, look_at_site
 from tests.faults.objects import s3_client
 from tests.faults.stage import Stage
 from tests.movies import numbers
+from tests.pace import pace
 
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 60.0 * pace()
 MIRRORED: Final = "faults-mirrored"
 
 

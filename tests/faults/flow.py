@@ -19,9 +19,10 @@ from tests.faults.objects import s3_client
 from tests.faults.plan import Step
 from tests.faults.samples import Sample
 from tests.faults.stage import DATABASE_AWAY, Stage
+from tests.pace import pace
 
 SOURCE: Final = "/faults/studio"
-_PATIENCE: Final = 120.0  # seconds for the broker to take a record
+_PATIENCE: Final = 120.0 * pace()  # seconds for the broker to take a record
 _MOST_OPEN: Final = 25  # jobs; the studio waits while more are open
 
 

@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.pace import pace
+
 _CLONE_NEWNS: Final = 0x20000
 _DISK_MEGABYTES: Final = 48
-_PATIENCE: Final = 10.0  # seconds until no file of a disk is being written
+_PATIENCE: Final = 10.0 * pace()  # seconds until no file of a disk is being written
 
 
 def may_mount() -> str | None:

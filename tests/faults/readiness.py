@@ -13,8 +13,9 @@ from confluent_kafka.admin import AdminClient
 
 from tests.faults.plan import NORMALIZERS, SITES
 from tests.faults.stage import Stage
+from tests.pace import pace
 
-_PATIENCE: Final = 180.0  # seconds: on a busy machine six processes and three groups take their time
+_PATIENCE: Final = 180.0 * pace()  # seconds: on a busy machine six processes and three groups take their time
 _LOOK_EVERY: Final = 0.3
 _READY: Final = 2  # looks in a row: a process that has just started joins its group a moment later
 

@@ -14,8 +14,9 @@ from tests.faults.at_sites import unfinished
 from tests.faults.plan import SITES
 from tests.faults.stage import DATABASE_AWAY, Stage
 from tests.faults.violations import Violation
+from tests.pace import pace
 
-PATIENCE: Final = 150.0  # seconds in which nothing ends
+PATIENCE: Final = 150.0 * pace()  # seconds in which nothing ends
 _STILL: Final = 3  # looks in a row that find nothing to do
 
 # What is still to be done, by name; $1 is a site whose store is dead.

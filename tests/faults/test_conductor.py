@@ -17,6 +17,7 @@ from tests.faults.mutants import MUTANTS
 from tests.faults.plan import KINDS, plan_faults, plan_flow
 from tests.faults.toxiproxy import find_toxiproxy
 from tests.faults.violations import PROMISES
+from tests.pace import pace
 
 ROOT = Path(__file__).parents[2]
 SEED, FAULTS = 11, 25
@@ -45,7 +46,7 @@ def test_whatever_is_planned_can_be_done() -> None:
 @pytest.mark.skipif(LACKING is not None, reason=f"faults need Apache Kafka and toxiproxy: {LACKING}")
 def test_twenty_five_faults_leave_nothing_stuck_lost_or_invented() -> None:
     command = [sys.executable, "-m", "tests.faults.conductor", "--seed", str(SEED), "--faults", str(FAULTS)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200 * pace(), check=False)
     assert done.returncode == 0, done.stderr[-8000:]
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["faults"] == FAULTS

@@ -54,7 +54,7 @@ class Toxiproxy:
 
     async def __aenter__(self) -> Toxiproxy:
         self._leash.start()
-        wait_until_ready("toxiproxy", self._leash, self._answers, timeout=20)
+        wait_until_ready("toxiproxy", self._leash, self._answers, timeout=60)
         self._session = aiohttp.ClientSession(f"http://{LOOPBACK}:{self._port}")
         return self
 

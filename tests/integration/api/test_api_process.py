@@ -19,7 +19,7 @@ from rushes_embedded.leash import Leash
 from tests.integration.api.consumer import ACCESS, ALL, PROJECT, Stream, announce, bearer, change, served
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.processes import logged
-from tests.world import World, eventually, free_port
+from tests.world import PATIENCE, World, eventually, free_port
 
 pytestmark = pytest.mark.extended
 
@@ -41,7 +41,7 @@ async def test_a_process_that_stops_answers_until_the_network_has_turned_away(wo
             await logged(world, "api", "changes_followed")
             async with client.get(f"{probes}/readyz") as answer:
                 assert answer.status == 200
-            async with client.get(f"{address}/status-changes", timeout=aiohttp.ClientTimeout(60)) as answer:
+            async with client.get(f"{address}/status-changes", timeout=aiohttp.ClientTimeout(PATIENCE)) as answer:
                 stream = Stream(answer)
                 await stream.begun()
                 os.kill(leash.pid, signal.SIGTERM)

@@ -14,7 +14,7 @@ from rushes_schemas import PreviewStatus, RenormalizeRequested
 
 from tests.integration.api.consumer import ALL, ONE, PROJECT, READ_ONLY, Answer, Consumer, served
 from tests.integration.normalizer.kept_previews import keep, kept_preview
-from tests.world import World, eventually
+from tests.world import PATIENCE, World, eventually
 
 TOPIC = "renormalize-requested"
 
@@ -96,5 +96,5 @@ async def test_a_broker_that_is_away_is_said_so_and_previews_are_read_meanwhile(
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         assert "Kafka" in answer.body["detail"]
         assert (await api.ask(f"/previews/{row.id}")).status == 200
-        stream = await api.ask("/status-changes", timeout=ClientTimeout(30))
+        stream = await api.ask("/status-changes", timeout=ClientTimeout(PATIENCE))
         assert stream.status == 503

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psutil
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 15.0) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Return once `condition` holds. Raises `TimeoutError` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

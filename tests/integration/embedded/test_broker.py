@@ -15,6 +15,8 @@ from rushes_embedded.kafka_jars import find_apache_kafka
 from rushes_embedded.leash import StartError
 
 from tests.integration.embedded.deadline import is_gone
+from tests.pace import pace
+from tests.world import PATIENCE
 
 MakeBroker = Callable[..., Broker]
 
@@ -74,7 +76,7 @@ async def _consumer(
         heartbeat_interval_ms=500,
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await consumer.start()
         yield consumer
     finally:
@@ -94,7 +96,7 @@ async def _producer(broker: Broker, transactional_id: str | None = None) -> Asyn
 
 
 async def _read(consumer: AIOKafkaConsumer, number: int) -> list[ConsumerRecord]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         return [await consumer.getone() for _ in range(number)]
 
 
@@ -188,7 +190,7 @@ async def test_the_embedded_broker_makes_later_topics_with_four_partitions_only(
 async def test_the_embedded_brokers_groups_do_not_wait_for_more_members(make_broker: MakeBroker) -> None:
     broker = make_broker(EmbeddedBroker, Topic("topic"))
     await asyncio.to_thread(broker.start)
-    async with asyncio.timeout(2.5), _consumer(broker, "topic", group="first") as consumer:
+    async with asyncio.timeout(2.5 * pace()), _consumer(broker, "topic", group="first") as consumer:
         assert len(consumer.assignment()) == 4
 
 
@@ -221,7 +223,7 @@ async def test_kafka_is_gone_when_it_ended_and_comes_back_with_its_records_at_it
 @kafka
 async def test_kafka_has_topics_with_settings_and_no_others(each_broker: Broker) -> None:
     assert await _end_offsets(each_broker, "compact") == [0] * 7
-    asked = Producer({"bootstrap.servers": each_broker.bootstrap_servers}).list_topics("unheard-of", timeout=10)
+    asked = Producer({"bootstrap.servers": each_broker.bootstrap_servers}).list_topics("unheard-of", timeout=60)
     assert asked.topics["unheard-of"].error is not None
     async with _consumer(each_broker) as consumer:
         assert await consumer.topics() == {topic.name for topic in TOPICS}
@@ -241,7 +243,7 @@ async def test_members_of_a_group_share_kafkas_partitions_and_zombies_are_fenced
     async with (
         _consumer(each_broker, "shared", group="both") as first,
         _consumer(each_broker, "shared", group="both") as second,
-        asyncio.timeout(20),
+        asyncio.timeout(PATIENCE),
     ):
         while not (len(first.assignment()) == len(second.assignment()) == 2):
             await asyncio.gather(first.getmany(timeout_ms=50), second.getmany(timeout_ms=50))

@@ -166,7 +166,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "objects" / "data").mkdir(parents=True)
     (tmp_path / "objects" / "data" / "filerldb2").write_text("not a folder")
     with pytest.raises(StartError, match=r"(?s)SeaweedFS ended .*filerldb2"):
-        server.start(timeout=20)
+        server.start(timeout=60)
     server.discard()
 
 

@@ -22,13 +22,14 @@ from rushes_runtime.settings import nest_variables
 from rushes_schemas import PreviewUploaded, StatusChanged
 from sqlalchemy import make_url
 
+from tests.pace import pace
 from tests.unit.kitsu.zou_payloads import dispatch_body, movie_payload
 from tests.unit.schemas.event_samples import PAYLOADS
 from tests.world import World, eventually, free_port
 
 JOB = "rushes-normalize"
 # As Zou has it: a slower answer is none.
-ZOU_WAITS = aiohttp.ClientTimeout(total=5)
+ZOU_WAITS = aiohttp.ClientTimeout(total=5 * pace())
 
 
 @dataclass

@@ -254,7 +254,7 @@ def test_a_killed_worker_leaves_no_ffmpeg(tmp_path: Path) -> None:
         children = psutil.Process(worker.pid).children(recursive=True)
         assert any("ffmpeg" in child.name() for child in children)
         worker.kill()
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=5 * pace())
     assert not alive
 
 

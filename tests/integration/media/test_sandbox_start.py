@@ -23,6 +23,7 @@ from rushes_normalizer.sandbox_check import check_sandbox
 
 from tests.confined import needs_landlock, needs_seccomp
 from tests.movies import tools
+from tests.world import PATIENCE
 
 LACKING = Path(__file__).with_name("lacking.py")
 NOBODY = 65534
@@ -65,7 +66,7 @@ def on_a_kernel_without(mechanism: str, *arguments: str | Path, **settings: str)
 )
 def test_a_mechanism_that_the_kernel_refuses_is_found_lacking(mechanism: str, left: Mechanisms) -> None:
     with on_a_kernel_without(mechanism, "-c", TELL) as asking:
-        said, _ = asking.communicate(timeout=30)
+        said, _ = asking.communicate(timeout=PATIENCE)
     assert said.strip() == str(left)
 
 
@@ -75,7 +76,7 @@ def test_a_worker_that_requires_the_sandbox_does_not_start_without(tmp_path: Pat
     service = ("-c", RUN, "run", "--roles", roles)
     settings = {**SETTINGS, "REQUIRE_SANDBOX": "true", "STORE__ROOT": str(tmp_path), "SCRATCH": str(tmp_path)}
     with on_a_kernel_without("landlock", *service, **settings) as running:
-        said, _ = running.communicate(timeout=30)
+        said, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 2
     assert said.splitlines()[-1].startswith("REQUIRE_SANDBOX is true, but this machine lacks Landlock: ffmpeg would")
 

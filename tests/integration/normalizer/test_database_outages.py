@@ -28,6 +28,7 @@ from tests.integration.normalizer.processes import slow as _slow
 from tests.integration.normalizer.processes import stage as _stage
 from tests.integration.normalizer.processes import upload_clip as _upload
 from tests.integration.normalizer.processes import worker as _worker
+from tests.pace import pace
 from tests.world import World, eventually, playing, put_source, upload
 
 pytestmark = pytest.mark.extended
@@ -138,7 +139,7 @@ async def test_a_result_waits_for_the_database_longer_than_the_watchdogs_patienc
 
     monkeypatch.setattr(workshop, "make_movie", make_then_wait)
     event = upload()
-    async with parts_of(world.with_settings(STALL_TIMEOUT="3", LEASE="10")) as parts:
+    async with parts_of(world.with_settings(STALL_TIMEOUT=str(3 * pace()), LEASE=str(10 * pace()))) as parts:
         await put_source(parts.store, event.preview_file_id, slow_clip)
         async with playing(parts.intake()):
             await world.send(event)
@@ -147,7 +148,7 @@ async def test_a_result_waits_for_the_database_longer_than_the_watchdogs_patienc
             await made_it.wait()
             async with _outage(stack):
                 away.set()
-                await asyncio.sleep(5)  # longer than the watchdog waits for progress
+                await asyncio.sleep(5 * pace())  # longer than the watchdog waits for progress
             row = "SELECT status FROM preview_file WHERE status <> 'processing'"
             rows = await eventually(partial(parts.database.fetch, row))
             tasks = await parts.database.fetch("SELECT losses, tries, looks FROM task")

@@ -16,6 +16,7 @@ from rushes_runtime.ledger import Outcome
 from rushes_schemas import PreviewDeleted, RenormalizeRequested
 
 from tests.integration.normalizer.parts import Parts, parts_of
+from tests.pace import pace
 from tests.world import World, eventually, playing, put_source, upload
 
 
@@ -25,7 +26,7 @@ async def _outcomes(parts: Parts, preview_file_id: UUID) -> list[str]:
 
 @pytest.mark.extended
 async def test_each_attempt_has_its_row_whoever_ended_it(world: World, slow_clip: Path) -> None:
-    slow = world.with_settings(DRAIN_BUDGET="0.01", DEFAULT_HEIGHT="720", LEASE="1", JANITOR_INTERVAL="0.2")
+    slow = world.with_settings(DRAIN_BUDGET="0.01", DEFAULT_HEIGHT="720", LEASE=str(pace()), JANITOR_INTERVAL="0.2")
     event = upload()
     id_ = event.preview_file_id
     async with parts_of(slow) as parts, playing(parts.intake()):

@@ -25,6 +25,7 @@ from rushes_schemas import FailureCode, ObjectKind, RenormalizeRequested, object
 
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.movies import ffmpeg, tools
+from tests.pace import pace
 from tests.world import World, eventually, playing, put_source, source_key, upload
 
 
@@ -231,7 +232,7 @@ async def _queue(parts: Parts, world: World, clip: Path) -> UUID:
 async def test_the_job_of_a_lost_worker_is_done_by_another_and_the_lost_one_can_change_nothing(
     world: World, clip: Path
 ) -> None:
-    async with parts_of(world.with_settings(LEASE="1")) as parts:
+    async with parts_of(world.with_settings(LEASE=str(pace()))) as parts:
         preview_file_id = await _queue(parts, world, clip)
         async with parts.database.begin() as connection:
             lost = await ledger.claim(connection, "lost", 1.0, idle=True)
@@ -260,7 +261,7 @@ async def test_the_job_of_a_lost_worker_is_done_by_another_and_the_lost_one_can_
 
 
 async def test_a_job_that_loses_its_worker_three_times_is_poison(world: World, clip: Path) -> None:
-    async with parts_of(world.with_settings(LEASE="1")) as parts:
+    async with parts_of(world.with_settings(LEASE=str(pace()))) as parts:
         preview_file_id = await _queue(parts, world, clip)
         async with playing(parts.janitor()):
             for losses in range(3):

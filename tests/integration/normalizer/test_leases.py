@@ -22,9 +22,14 @@ from sqlalchemy.exc import DBAPIError
 from tests.cable import cable_to
 from tests.integration.normalizer.parts import Parts, parts_of
 from tests.integration.normalizer.processes import upload_clip as _upload
+from tests.pace import pace
 from tests.world import World, eventually, playing, put_source, upload
 
 LOW = object_key(ObjectKind.LOW_DEFINITION, UUID(int=1))
+
+
+def _lease(world: World) -> float:
+    return float(world.environment["LEASE"])
 
 
 async def _claim_for(parts: Parts, world: World, slow_clip: Path) -> Task:
@@ -33,7 +38,7 @@ async def _claim_for(parts: Parts, world: World, slow_clip: Path) -> Task:
     async with playing(parts.intake()):
         await eventually(lambda: parts.database.fetch("SELECT 1 FROM task"))
     async with parts.database.begin() as connection:
-        task = await ledger.claim(connection, "worker", 3, idle=True)
+        task = await ledger.claim(connection, "worker", _lease(world), idle=True)
     assert task
     return task
 
@@ -42,11 +47,11 @@ async def _is_over(database: Database) -> None:
     await eventually(lambda: database.fetch("SELECT 1 FROM task WHERE lease_until < now()"))
 
 
-async def _renews_and_then_is_lost(parts: Parts, task: Task) -> None:
+async def _renews_and_then_is_lost(parts: Parts, world: World, task: Task) -> None:
     """A healthy worker renews when a third of a lease has passed; once it is dead, its job is another's."""
-    await asyncio.sleep(1)
+    await asyncio.sleep(_lease(world) / 3)
     async with parts.database.begin() as connection:
-        assert await ledger.renew(connection, [(task, None)], 3) == {task.id}
+        assert await ledger.renew(connection, [(task, None)], _lease(world)) == {task.id}
     await eventually(lambda: parts.database.fetch("SELECT 1 FROM task WHERE state = 'queued' AND losses = 1"))
 
 
@@ -55,7 +60,7 @@ async def test_a_janitor_that_starts_gives_every_worker_a_lease_to_renew(world: 
         task = await _claim_for(parts, world, slow_clip)
         await _is_over(parts.database)
         async with playing(parts.janitor()):
-            await _renews_and_then_is_lost(parts, task)
+            await _renews_and_then_is_lost(parts, world, task)
 
 
 @pytest.mark.extended
@@ -65,12 +70,12 @@ async def test_a_janitor_whose_database_hung_gives_every_worker_a_lease_to_renew
     async with parts_of(world) as parts, cable_to(address.port) as cable:
         through_cable = address.set(port=cable.port).render_as_string(hide_password=False)
         async with parts_of(world.with_settings(DATABASE_URL=through_cable)) as cabled, playing(cabled.janitor()):
-            await asyncio.sleep(4)  # its start is forgotten: it would expire whatever is over
+            await asyncio.sleep(_lease(world) + 1)  # its start is forgotten: it would expire whatever is over
             task = await _claim_for(parts, world, slow_clip)
             cable.hold()
             await _is_over(parts.database)
             cable.release()
-            await _renews_and_then_is_lost(parts, task)
+            await _renews_and_then_is_lost(parts, world, task)
 
 
 async def test_a_connection_that_was_ended_while_its_process_was_paused_is_a_database_away(world: World) -> None:
@@ -103,7 +108,7 @@ async def test_a_store_that_hangs_after_the_encode_is_unavailable_and_no_timeout
             return made
 
         monkeypatch.setattr(workshop, "make_movie", make_then_hang)
-        behind = {"STORE__ENDPOINT_URL": f"http://127.0.0.1:{cable.port}", "STALL_TIMEOUT": "3"}
+        behind = {"STORE__ENDPOINT_URL": f"http://127.0.0.1:{cable.port}", "STALL_TIMEOUT": str(3 * pace())}
         async with parts_of(world.with_settings(**behind)) as parts, playing(parts.intake(), parts.worker()):
             await put_source(parts.store, event.preview_file_id, slow_clip)
             await world.send(event)

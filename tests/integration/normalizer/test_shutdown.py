@@ -29,6 +29,7 @@ from tests.integration.normalizer.processes import (
     worker,
 )
 from tests.movies import make_clip
+from tests.pace import pace
 from tests.world import World, eventually, playing, put_source, upload
 
 pytestmark = pytest.mark.extended
@@ -63,7 +64,7 @@ async def test_a_worker_that_stops_hands_its_job_to_another_within_a_second_of_i
         assert (task.tries, task.losses) == (0, 0)
         assert await asyncio.to_thread(stopping.wait) == 0
         assert children
-        _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10 * pace())
         assert not alive
         await ready(database, preview_file_id)
 
@@ -133,7 +134,7 @@ async def test_a_second_signal_ends_a_draining_process_at_once_and_loses_nothing
         os.kill(stopping.pid, signal.SIGTERM)
         assert await asyncio.to_thread(stopping.wait) == 128 + signal.SIGTERM
         assert children
-        _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10 * pace())
         assert not alive
         (task,) = await database.fetch("SELECT state, tries FROM task")
         assert tuple(task) == ("running", 0)

@@ -14,6 +14,7 @@ from rushes_runtime.store import SENTINEL_KEY, Unconditional, place_sentinels
 
 from tests.cable import cable_to
 from tests.integration.normalizer.parts import Parts, parts_of
+from tests.pace import pace
 from tests.world import World, eventually, playing, put_source, source_key, upload
 
 
@@ -36,8 +37,8 @@ async def test_a_store_that_hangs_costs_no_job_a_try_and_all_are_made_once_it_is
     async with cable_to(int(stack.objects.endpoint_url.rpartition(":")[2])) as cable:
         behind = world.with_settings(
             STORE__ENDPOINT_URL=f"http://127.0.0.1:{cable.port}",
-            STORE__CONNECT_TIMEOUT="0.3",
-            STORE__READ_TIMEOUT="0.3",
+            STORE__CONNECT_TIMEOUT=str(0.3 * pace()),
+            STORE__READ_TIMEOUT=str(0.3 * pace()),
             RETRY_LIMIT="1",
             RETRY_AGE="0.1",
         )

@@ -12,7 +12,8 @@ from rushes_runtime.kafka import make_producer
 from rushes_runtime.outbox import Outgoing
 from rushes_runtime.wiring import make_relay
 
-from tests.world import World, eventually, playing
+from tests.pace import pace
+from tests.world import PATIENCE, World, eventually, playing
 
 
 async def _put(database: Database, numbers: range) -> None:
@@ -89,7 +90,7 @@ async def test_a_relay_stops_however_much_others_go_on_to_write(world: World) ->
         try:
             await eventually(lambda: database.fetch("SELECT 1 FROM outbox WHERE sent_at IS NOT NULL"))
             stop.set()
-            await asyncio.wait_for(running, 15)
+            await asyncio.wait_for(running, PATIENCE)
         finally:
             enough.set()
             await asyncio.gather(*writers)
@@ -129,6 +130,6 @@ async def test_a_relay_stops_though_its_broker_never_lets_it_begin(world: World)
         await connected.wait()
         stop.set()
         try:
-            await asyncio.wait_for(running, 25)  # the client itself would wait for 40 s
+            await asyncio.wait_for(running, 25 * pace())  # the client itself would wait for 40 s
         finally:
             silence.set()

@@ -22,7 +22,7 @@ from rushes_syncer.sites import SitePreview
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.integration.syncer.follower import Follower, change, follower
-from tests.world import World, eventually, playing
+from tests.world import PATIENCE, World, eventually, playing
 
 
 class _Held:
@@ -64,7 +64,7 @@ async def test_a_new_site_is_bootstrapped_once_it_is_past_what_the_topic_held_at
         bootstrapped = "SELECT bootstrapped_at FROM site WHERE name = 'lyon' AND bootstrapped_at IS NOT NULL"
         held = _Held(StatusIntake("lyon", world.syncer_settings().rules_of("lyon")))
         async with playing(_intake(lyon, held)):
-            await asyncio.wait_for(held.asked.wait(), 60)
+            await asyncio.wait_for(held.asked.wait(), PATIENCE)
             assert not await lyon.database.fetch(bootstrapped), "nothing is taken in yet"
             held.may.set()
             (first,) = await eventually(lambda: lyon.database.fetch(bootstrapped))

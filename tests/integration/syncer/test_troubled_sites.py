@@ -26,7 +26,7 @@ from rushes_syncer.abandoned import remove_abandoned
 from tests.faults.s3_proxy import S3Proxy
 from tests.integration.syncer.copies import content
 from tests.integration.syncer.follower import Follower, change, follower
-from tests.world import World, eventually, playing
+from tests.world import PATIENCE, World, eventually, playing
 
 PARTED = 11 << 20
 LYON = "lyon"
@@ -198,7 +198,7 @@ async def test_a_syncer_that_is_killed_while_it_uploads_in_parts_leaves_nothing_
         with proxy.trap(LYON, of_part=True) as trap:
             killed = lyon.world.process("rushes-syncer", "run", log="killed")
             await world.send(change(preview, 2, PreviewStatus.READY, files))
-            await asyncio.wait_for(trap.sprung.wait(), 60)
+            await asyncio.wait_for(trap.sprung.wait(), PATIENCE)
             os.kill(killed.pid, signal.SIGKILL)
             killed.wait()
         assert trap.key.endswith(str(preview))
@@ -223,7 +223,7 @@ async def test_a_partition_that_is_revoked_in_mid_copy_leaves_the_site_with_the_
         with proxy.trap(LYON, of_part=True) as trap:
             async with playing(lyon.intake):
                 await world.send(change(preview, 2, PreviewStatus.READY, first))
-                await asyncio.wait_for(trap.sprung.wait(), 60)
+                await asyncio.wait_for(trap.sprung.wait(), PATIENCE)
             # Its consumer has left the group; another process's has all partitions now, and takes the newer record in.
             lyon.world.process("rushes-syncer", "run", "--roles", "intake")
             try:
@@ -261,7 +261,7 @@ async def test_a_record_that_comes_again_or_late_in_mid_copy_or_after_it_copies_
 
         with proxy.trap(LYON, of_part=True) as trap:
             await world.send(new, ids=[new_id])
-            await asyncio.wait_for(trap.sprung.wait(), 60)
+            await asyncio.wait_for(trap.sprung.wait(), PATIENCE)
             await again()
         await eventually(lambda: _tasks(lyon), _all_done)
         await _is_right(lyon, files)
