@@ -39,15 +39,16 @@ def _template(postgres: Postgres) -> str:
     """Return the name of the database that the others of a server are copied from."""
     url = postgres.create_database(_TEMPLATE)
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, _migrate(url)).result()
+        thread.submit(asyncio.run, migrate_all(url, _TEMPLATE)).result()
     return _TEMPLATE
 
 
-async def _migrate(url: str) -> None:
+async def migrate_all(url: str, instance: str) -> None:
+    """Bring the schemas of all services in a database to their newest revision."""
     for schema, scripts in MIGRATIONS.items():
         database = Database(url, schema)
         try:
-            await migrate(database, scripts, _TEMPLATE)
+            await migrate(database, scripts, instance)
         finally:
             await database.close()
 

@@ -21,7 +21,7 @@ from tests.vm.walk import Walk, bare_machine, find_walk
 
 MISSING = find_walk()
 pytestmark = [
-    pytest.mark.extended,
+    pytest.mark.alone,
     pytest.mark.skipif(MISSING is not None, reason=f"docs/vm.md cannot be walked here: {MISSING}"),
 ]
 

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from rushes_embedded.leash import Leash
 
+from tests.databases import migrate_all
 from tests.integration.api.consumer import ACCESS, ALL, PROJECT, Stream, announce, bearer, change, served
 from tests.integration.normalizer.kept_previews import keep, kept_preview
 from tests.integration.normalizer.processes import logged
@@ -91,19 +92,19 @@ async def test_a_client_that_takes_nothing_does_not_keep_a_process_that_stops(wo
             world.stop_processes()
 
 
-async def test_a_process_waits_for_its_schema_and_says_so(world: World) -> None:
+async def test_a_process_waits_for_its_schema_and_says_so(bare_world: World) -> None:
     async with aiohttp.ClientSession(headers=bearer(ALL)) as client:
-        _, address, probes = _started(world)
+        _, address, probes = _started(bare_world)
         try:
-            await logged(world, "api", "waiting")
+            await logged(bare_world, "api", "waiting")
             async with client.get(f"{probes}/startupz") as answer:
                 assert (answer.status, "PostgreSQL" in await answer.text()) == (503, True)
-            async with world.normalizer_database():
-                await logged(world, "api", "api_served")
-                async with client.get(f"{address}/previews") as answer:
-                    assert answer.status == 200
+            await migrate_all(bare_world.environment["DATABASE_URL"], bare_world.environment["INSTANCE"])
+            await logged(bare_world, "api", "api_served")
+            async with client.get(f"{address}/previews") as answer:
+                assert answer.status == 200
         finally:
-            world.stop_processes()
+            bare_world.stop_processes()
 
 
 @pytest.mark.parametrize(("access", "said"), [("{", "cannot be read"), (None, "must say who may read what")])
