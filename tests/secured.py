@@ -32,6 +32,7 @@ from rushes_runtime.kafka import make_producer
 from rushes_runtime.settings import KafkaSettings
 from sqlalchemy import URL, make_url
 
+from tests.databases import migrate_all
 from tests.world import World
 
 GRANTS: Final = Path(__file__).parents[1] / "deploy" / "grants"
@@ -234,6 +235,11 @@ class Secured:
     def as_(self, who: str) -> World:
         """The world as this user sees it; its processes are those of the whole world."""
         return World(self.world.broker, self.world.folder, self.world.prefix, self.settings(who), self.world.processes)
+
+    async def prepare(self) -> None:
+        """Migrate as the administrator, and set up the stores."""
+        await migrate_all(self.world.environment["DATABASE_URL"], self.world.environment["INSTANCE"])
+        await self.world.prepare()
 
     def sql(self, statement: str) -> str:
         """Run a statement as the administrator; what `psql` prints."""

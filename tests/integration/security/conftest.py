@@ -63,7 +63,7 @@ def secured(
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.certificate))
     secured = Secured.make(stack, secured_kafka, secured_objects, tmp_path)
     yield secured
-    secured.world.stop_processes()
+    secured.world.discard(stack)
 
 
 @pytest.fixture(scope="session")

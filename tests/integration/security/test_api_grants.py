@@ -30,7 +30,7 @@ pytestmark = pytest.mark.alone
 async def test_the_api_does_its_whole_work_with_a_user_that_may_only_read(
     secured: Secured, authority: Authority, tmp_path: Path
 ) -> None:
-    await secured.world.prepare()
+    await secured.prepare()
     secured.grant_in_database()
     row = kept_preview(PreviewStatus.READY, project_id=PROJECT)
     database = Database(secured.world.environment["DATABASE_URL"], "normalizer")

@@ -26,7 +26,7 @@ NEW_HASHES = {hash_of(ONE): hash_of(NEW)}
 
 
 async def test_a_listener_loses_nothing_while_passwords_and_tokens_are_replaced(secured: Secured) -> None:
-    await secured.world.prepare()
+    await secured.prepare()
     secured.grant_in_database()
     row = kept_preview(PreviewStatus.READY, project_id=PROJECT)
     access = secured.folder_of("api") / "access.json"

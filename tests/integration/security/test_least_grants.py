@@ -16,7 +16,8 @@ from rushes_schemas import PreviewDeleted, object_key
 from rushes_schemas.outputs import BUCKETS, MOVIES, PICTURES, ObjectKind
 from sqlalchemy import make_url
 
-from tests.integration.kitsu.bridge import ZOU_WAITS, Bridge, kitsu_database
+from tests.databases import migrate_all
+from tests.integration.kitsu.bridge import ZOU_WAITS, Bridge
 from tests.integration.kitsu.test_import import zou_database
 from tests.integration.normalizer.processes import logged, upload_clip
 from tests.integration.security.processes import log_of, started
@@ -168,10 +169,10 @@ NOT_THEIR_WORK = [
 
 async def test_a_user_of_the_database_is_refused_what_is_not_its_work(secured: Secured) -> None:
     migration = secured.as_("migration")
-    async with migration.normalizer_database(), migration.syncer_database(), kitsu_database(migration):
-        # A new version's tables are open to services at once, whether the grants are brought up to date or not.
-        secured.sql_as("control", "SELECT FROM normalizer.task")
-        secured.grant_in_database()
+    await migrate_all(migration.normalizer_settings().read_database_url(), migration.environment["INSTANCE"])
+    # A new version's tables are open to services at once, whether the grants are brought up to date or not.
+    secured.sql_as("control", "SELECT FROM normalizer.task")
+    secured.grant_in_database()
     for who, statement in NOT_THEIR_WORK:
         with pytest.raises(PermissionError, match=r"permission denied|must be owner"):
             secured.sql_as(who, statement)
@@ -182,7 +183,7 @@ async def test_a_user_of_the_database_is_refused_what_is_not_its_work(secured: S
 
 
 async def test_work_waits_for_a_grant_that_is_not_there_and_says_which(secured: Secured, clip: Path) -> None:
-    await secured.world.prepare()
+    await secured.prepare()
     secured.grant_in_database()
     secured.sql("REVOKE INSERT ON normalizer.outbox FROM rushes_worker")
     started(secured, "control", "worker")
@@ -199,7 +200,7 @@ async def test_work_waits_for_a_grant_that_is_not_there_and_says_which(secured: 
 
 
 async def test_a_missing_right_on_the_bus_is_named_with_the_user_and_the_topics(secured: Secured) -> None:
-    await secured.world.prepare()
+    await secured.prepare()
     secured.grant_in_database()
     wrong = {name: value for name, value in secured.settings("reader").items() if name.startswith("KAFKA__SASL")}
     started(secured, "control", **wrong)

@@ -38,7 +38,7 @@ async def _several_more(previews: list[UUID]) -> None:
 
 
 async def test_secrets_are_replaced_while_uploads_flow_and_nothing_is_lost(secured: Secured, clip: Path) -> None:
-    await secured.world.prepare()
+    await secured.prepare()
     secured.grant_in_database()
     processes = started(secured)
     previews: list[UUID] = []

@@ -28,7 +28,7 @@ def _wrong_database(secured: Secured, password: str = WRONG) -> str:
 
 async def test_a_process_with_wrong_secrets_shows_none_of_them(secured: Secured) -> None:
     port = free_port()
-    await secured.world.prepare()
+    await secured.prepare()
     secured.grant_in_database()
     (secured.folder_of("worker") / "secret-access-key").write_text(WRONG)
     (secured.folder_of("control") / "kafka-password").write_text(WRONG)
