@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 from rushes_embedded.postgres import Postgres
@@ -29,8 +30,7 @@ _TEMPLATE: Final = "migrated"
 def create_migrated_database(postgres: Postgres, name: str, instance: str) -> str:
     """Create a database with the schemas of all services at their newest revision; return its address."""
     url = postgres.create_database(name, template=_template(postgres))
-    with ThreadPoolExecutor(1) as thread:  # the caller may be in an event loop
-        thread.submit(asyncio.run, _bind(url, instance)).result()
+    _run(_bind(url, instance))
     return url
 
 
@@ -38,9 +38,14 @@ def create_migrated_database(postgres: Postgres, name: str, instance: str) -> st
 def _template(postgres: Postgres) -> str:
     """Return the name of the database that the others of a server are copied from."""
     url = postgres.create_database(_TEMPLATE)
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, migrate_all(url, _TEMPLATE)).result()
+    _run(migrate_all(url, _TEMPLATE))
     return _TEMPLATE
+
+
+def _run(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end in a thread of its own, for the caller may be in an event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, coroutine).result()
 
 
 async def migrate_all(url: str, instance: str) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -50,6 +51,28 @@ def worker(world: World, name: str, **settings: str) -> Leash:
     return world.process(
         "rushes-normalizer", "run", "--roles", "worker", log=name, SCRATCH=str(world.folder / name), **settings
     )
+
+
+@dataclass
+class Encode:
+    """An encode that is under way in a worker of its own; the other roles are a process beside it."""
+
+    world: World
+    database: Database
+    worker: Leash
+    preview_file_id: UUID
+
+
+@asynccontextmanager
+async def encoding(world: World, clip: Path, **settings: str) -> AsyncIterator[Encode]:
+    """Start a normalizer and an upload, and wait until its slow encode has begun. `settings` are the worker's."""
+    slowly = slow(world)
+    async with normalizers(slowly) as database:
+        control(slowly)
+        leash = worker(slowly, "first", **settings)
+        preview_file_id = await upload_clip(slowly, clip)
+        await stage(database, "encoding")
+        yield Encode(slowly, database, leash, preview_file_id)
 
 
 async def stage(database: Database, stage: str) -> Any:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psutil
 import pytest
@@ -18,49 +17,19 @@ from rushes_embedded.stack import Stack
 from rushes_normalizer import workshop
 from rushes_normalizer.media.errors import MediaError
 from rushes_normalizer.media.make import make_movie
-from rushes_schemas import FailureCode, ObjectKind, object_key
+from rushes_schemas import FailureCode
 
 from tests.integration.normalizer.parts import parts_of
-from tests.integration.normalizer.processes import control as _control
-from tests.integration.normalizer.processes import normalizers as _normalizers
-from tests.integration.normalizer.processes import ready as _ready
-from tests.integration.normalizer.processes import slow as _slow
-from tests.integration.normalizer.processes import stage as _stage
-from tests.integration.normalizer.processes import upload_clip as _upload
-from tests.integration.normalizer.processes import worker as _worker
+from tests.integration.normalizer.processes import Encode, encoding, ready, worker
 from tests.pace import pace
 from tests.world import World, eventually, playing, put_source, upload
 
 pytestmark = pytest.mark.extended
 
-LOW = object_key(ObjectKind.LOW_DEFINITION, UUID(int=1))
-
 
 def _servers(stack: Stack) -> list[psutil.Process]:
     postmaster = psutil.Process(stack.postgres.pid)
     return [postmaster, *postmaster.children(recursive=True)]
-
-
-async def test_a_database_that_hangs_for_longer_than_a_lease_expires_no_healthy_job(
-    world: World, slow_clip: Path, stack: Stack
-) -> None:
-    slow = _slow(world)
-    async with _normalizers(slow) as database:
-        _control(slow)
-        _worker(slow, "worker")
-        preview_file_id = await _upload(slow, slow_clip)
-        await _stage(database, "encoding")
-        servers = _servers(stack)
-        try:
-            for server in servers:
-                server.suspend()
-            await asyncio.sleep(float(slow.environment["LEASE"]) + 2)  # the time is the fault
-        finally:
-            for server in reversed(servers):
-                server.resume()
-        await _ready(database, preview_file_id)
-        tasks = await database.fetch("SELECT losses, tries, fence FROM task")
-    assert [(task.losses, task.tries) for task in tasks] == [(0, 0)]
 
 
 @asynccontextmanager
@@ -73,54 +42,49 @@ async def _outage(stack: Stack) -> AsyncIterator[None]:
         await asyncio.to_thread(stack.postgres.start)
 
 
-async def test_a_database_that_is_away_for_longer_than_a_lease_costs_a_running_job_nothing(
-    world: World, slow_clip: Path, stack: Stack
-) -> None:
-    slow = _slow(world)
-    async with _normalizers(slow) as database:
-        _control(slow)
-        _worker(slow, "worker")
-        preview_file_id = await _upload(slow, slow_clip)
-        await _stage(database, "encoding")
-        async with _outage(stack):
-            await asyncio.sleep(float(slow.environment["LEASE"]) + 2)  # the time is the fault
-        await _ready(database, preview_file_id)
-        tasks = await database.fetch("SELECT losses, tries, fence FROM task")
-    assert [(task.losses, task.tries) for task in tasks] == [(0, 0)]
+async def _is_away(encode: Encode, stack: Stack) -> None:
+    async with _outage(stack):
+        await asyncio.sleep(float(encode.world.environment["LEASE"]) + 2)  # the time is the fault
 
 
-async def test_connections_that_the_database_ends_again_and_again_cost_a_running_job_nothing(
-    world: World, slow_clip: Path
+async def _hangs(encode: Encode, stack: Stack) -> None:
+    servers = _servers(stack)
+    try:
+        for server in servers:
+            server.suspend()
+        await asyncio.sleep(float(encode.world.environment["LEASE"]) + 2)  # the time is the fault
+    finally:
+        for server in reversed(servers):
+            server.resume()
+
+
+async def _ends_every_connection(encode: Encode, stack: Stack) -> None:
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    for _ in range(20):
+        await encode.database.fetch(f"SELECT pg_terminate_backend(pid) {others}")
+        await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("outage", [_is_away, _hangs, _ends_every_connection], ids=lambda outage: outage.__name__[1:])
+async def test_a_database_that_is_lost_for_longer_than_a_lease_costs_a_running_job_nothing(
+    world: World, slow_clip: Path, stack: Stack, outage: Callable[[Encode, Stack], Awaitable[None]]
 ) -> None:
-    slow = _slow(world)
-    async with _normalizers(slow) as database:
-        _control(slow)
-        _worker(slow, "worker")
-        preview_file_id = await _upload(slow, slow_clip)
-        await _stage(database, "encoding")
-        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        for _ in range(20):
-            await database.fetch(f"SELECT pg_terminate_backend(pid) {others}")
-            await asyncio.sleep(0.2)
-        await _ready(database, preview_file_id)
-        tasks = await database.fetch("SELECT losses, tries FROM task")
+    async with encoding(world, slow_clip) as encode:
+        await outage(encode, stack)
+        await ready(encode.database, encode.preview_file_id)
+        tasks = await encode.database.fetch("SELECT losses, tries FROM task")
     assert [tuple(task) for task in tasks] == [(0, 0)]
 
 
 async def test_a_worker_that_is_told_to_stop_while_the_database_is_away_stops(
     world: World, slow_clip: Path, stack: Stack
 ) -> None:
-    slow = _slow(world)
-    async with _normalizers(slow) as database:
-        _control(slow)
-        worker = _worker(slow, "worker", DRAIN_BUDGET="0.5")
-        preview_file_id = await _upload(slow, slow_clip)
-        await _stage(database, "encoding")
+    async with encoding(world, slow_clip, DRAIN_BUDGET="0.5") as encode:
         async with _outage(stack):
-            os.kill(worker.pid, signal.SIGTERM)
-            assert await asyncio.to_thread(worker.wait) == 0
-        _worker(world, "second")
-        await _ready(database, preview_file_id)
+            os.kill(encode.worker.pid, signal.SIGTERM)
+            assert await asyncio.to_thread(encode.worker.wait) == 0
+        worker(world, "second")
+        await ready(encode.database, encode.preview_file_id)
 
 
 @pytest.mark.parametrize("status", ["ready", "broken"])

@@ -6,7 +6,6 @@ import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from rushes_embedded.stack import Stack
@@ -15,7 +14,6 @@ from rushes_normalizer.media.make import make_movie
 from rushes_runtime import ledger
 from rushes_runtime.database import Database, is_away
 from rushes_runtime.ledger import Task
-from rushes_schemas import ObjectKind, object_key
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
@@ -24,8 +22,6 @@ from tests.integration.normalizer.parts import Parts, parts_of
 from tests.integration.normalizer.processes import upload_clip as _upload
 from tests.pace import pace
 from tests.world import World, eventually, playing, put_source, upload
-
-LOW = object_key(ObjectKind.LOW_DEFINITION, UUID(int=1))
 
 
 def _lease(world: World) -> float:

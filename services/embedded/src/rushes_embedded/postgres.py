@@ -95,7 +95,7 @@ class Postgres:
         remove_postgres_files(self.folder)
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
-        """Create a database as a copy of `template`, to which nobody may be connected; return its address.
+        """Create a database as a copy of `template`, which must have no connections; return its address.
 
         The default template is empty. Raises `ValueError` for a name that would need quotes, `StartError` with
         PostgreSQL's words when it refuses.
