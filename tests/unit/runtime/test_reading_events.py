@@ -6,12 +6,13 @@ import re
 
 import pytest
 from aiokafka import ConsumerRecord
-from rushes_runtime.envelopes import MAX_EVENT_BYTES, UnreadableError, digest, read_event
+from rushes_runtime.envelopes import MAX_EVENT_BYTES, UnreadableError, digest, read_event, trace_of
 from rushes_runtime.outbox import dead_letter
 from rushes_schemas import CONTRACTS, Envelope, PreviewUploaded
 
 from tests.unit.runtime.kafka_records import HEADERS, PREVIEW_ID, STRUCTURED, record, structured, upload
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ON_THIS_TOPIC = [contract for contract in CONTRACTS if contract.topic == "preview-uploaded"]
 
 
@@ -23,26 +24,26 @@ def _refusal(bad: ConsumerRecord[bytes, bytes]) -> UnreadableError:
 
 
 def test_a_binary_event_is_read_with_its_attributes() -> None:
-    came = record(upload(name="sh010"), {**HEADERS, "ce_traceparent": b"00-trace"})
+    came = record(upload(name="sh010"), {**HEADERS, "ce_traceparent": TRACE.encode()})
     received = read_event(came, ON_THIS_TOPIC)
     assert isinstance(received.event, PreviewUploaded)
     assert received.event.name == "sh010"
-    assert (received.event_id, received.source, received.traceparent) == ("one", "/studio/uploads", "00-trace")
+    assert (received.event_id, received.source, received.traceparent) == ("one", "/studio/uploads", TRACE)
     assert received.record is came
 
 
 def test_a_structured_event_is_read_as_a_binary_one() -> None:
     plain = read_event(record(upload()), ON_THIS_TOPIC)
-    received = read_event(record(structured(traceparent="00-trace"), STRUCTURED), ON_THIS_TOPIC)
+    received = read_event(record(structured(traceparent=TRACE), STRUCTURED), ON_THIS_TOPIC)
     assert received.event == plain.event
-    assert (received.event_id, received.source, received.traceparent) == ("one", "/studio/uploads", "00-trace")
+    assert (received.event_id, received.source, received.traceparent) == ("one", "/studio/uploads", TRACE)
 
 
 def test_what_an_envelope_writes_is_read_back() -> None:
     event = PreviewUploaded.model_validate_json(upload(name="sh010"))
-    envelope = Envelope(event, source="/studio/uploads", traceparent="00-trace")
+    envelope = Envelope(event, source="/studio/uploads", traceparent=TRACE)
     received = read_event(record(envelope.value(), envelope.headers(), key=envelope.key()), ON_THIS_TOPIC)
-    assert (received.event, received.event_id, received.traceparent) == (event, envelope.event_id, "00-trace")
+    assert (received.event, received.event_id, received.traceparent) == (event, envelope.event_id, TRACE)
 
 
 def test_an_event_without_a_content_type_is_taken_for_json() -> None:
@@ -148,14 +149,53 @@ def test_a_header_without_a_value_is_no_event(name: str) -> None:
         (structured(data=...), "invalid"),
         (structured(data={"extension": "mp4"}), "invalid"),
         (structured(data=..., data_base64="AAA"), "not_an_event"),
-        (structured(traceparent=5), "not_an_event"),
-        (structured(traceparent="\ud800"), "not_an_event"),
         (structured(**{"\ud800": 1}), "not_an_event"),
     ],
     ids=lambda value: repr(value)[:80],
 )
 def test_a_structured_record_that_cannot_be_taken_in_says_why(value: bytes, reason: str) -> None:
     assert _refusal(record(value, STRUCTURED)).reason == reason
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "a\0b",
+        TRACE + "\0",
+        "grüße",
+        "00-trace",
+        TRACE.upper(),
+        TRACE + "-more",  # version 00 ends here
+        f"ff{TRACE[2:]}",
+        "00-" + "0" * 32 + TRACE[35:],
+        TRACE[:36] + "0" * 16 + TRACE[52:],
+        TRACE + " ",
+        "01" + TRACE[2:] + "-" + "x" * 10_000,
+        5,
+        "\ud800",
+        "",
+    ],
+    ids=lambda trace: repr(trace)[:80],
+)
+def test_a_trace_that_is_none_is_dropped_and_its_event_is_taken_in(trace: str | int) -> None:
+    came = [record(structured(traceparent=trace), STRUCTURED)]
+    if isinstance(trace, str):
+        header = trace.encode("utf-8", "surrogatepass")
+        came += [record(upload(), {**HEADERS, "ce_traceparent": each}) for each in (header, b"\xff" + header)]
+    for each in came:
+        assert read_event(each, ON_THIS_TOPIC).traceparent is None
+        assert trace_of(each) is None
+
+
+@pytest.mark.parametrize("name", ["ce_dataschema", "ce_subject", "ce_time", "ce_studio", "note"])
+def test_a_header_that_is_not_read_may_hold_any_bytes(name: str) -> None:
+    assert read_event(record(upload(), {**HEADERS, name: b"\xff\0"}), ON_THIS_TOPIC).event_id == "one"
+
+
+def test_a_trace_of_a_later_version_is_carried_with_what_it_appends() -> None:
+    later = "01" + TRACE[2:] + "-what.follows"
+    came = record(upload(), {**HEADERS, "ce_traceparent": later.encode()})
+    assert (read_event(came, ON_THIS_TOPIC).traceparent, trace_of(came)) == (later, later)
 
 
 def test_the_detail_of_a_refusal_is_bounded() -> None:

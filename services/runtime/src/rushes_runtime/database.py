@@ -232,3 +232,11 @@ def is_refused_data(error: BaseException) -> bool:
     state: str | None = getattr(error.orig, "sqlstate", None)
     # 22: data exceptions; 54: program limits. asyncpg refuses some values itself, before the server sees them.
     return isinstance(error, DataError) or (state is not None and state.startswith(("22", "54")))
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error's type and message for others to read: of the database's errors without statement and values."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(error, DBAPIError) and cause is not None and cause.__cause__ is not None:
+        cause = cause.__cause__  # asyncpg's own, of which SQLAlchemy makes a copy
+    return f"{type(cause).__name__}: {cause}".replace("\0", "\\0")[:1000]

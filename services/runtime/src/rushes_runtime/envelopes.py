@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,12 @@ from rushes_schemas import Contract, Event
 
 MAX_EVENT_BYTES: Final = 1_048_576
 _MAX_ATTRIBUTE: Final = 500
+_READ: Final = frozenset({"content-type", "ce_specversion", "ce_id", "ce_source", "ce_type"})
+# W3C Trace Context (https://www.w3.org/TR/trace-context/#traceparent-header): ids of zeros and the version ff are
+# invalid, and a later version may append fields.
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<appended>-[\x21-\x7e]*)?"
+)
 # Why a record cannot be taken in. The last three are said of events: by the database, and by a service.
 REASONS: Final = (
     "too_large",
@@ -103,13 +110,11 @@ def read_event(record: ConsumerRecord[bytes, bytes], contracts: Sequence[Contrac
         event = contract.model.model_validate_json(data if isinstance(data, bytes) else json.dumps(data))
     except ValidationError as error:
         raise UnreadableError("invalid", _sentence(error)) from None
-    received = Received(event, envelope.get_id(), envelope.get_source(), envelope.get_extension("traceparent"), record)
+    trace = trace_of(record) or _valid_trace(envelope.get_extension("traceparent"))
+    received = Received(event, envelope.get_id(), envelope.get_source(), trace, record)
     for name, value in (("id", received.event_id), ("source", received.source)):
         if not value or len(value) > _MAX_ATTRIBUTE or "\0" in value:
             raise UnreadableError("not_an_event", f"the attribute '{name}' is empty, too long or has a NUL")
-    trace = received.traceparent
-    if trace is not None and not (isinstance(trace, str) and trace.isascii() and len(trace) <= _MAX_ATTRIBUTE):
-        raise UnreadableError("not_an_event", "the attribute 'traceparent' is no short ASCII text")
     return received
 
 
@@ -134,9 +139,8 @@ def _envelope(record: ConsumerRecord[bytes, bytes]) -> BaseCloudEvent:
 
 
 def _is_read(header: str) -> bool:
-    """Headers of others hold what they like. The event's time is not ours to use, and the slowest to parse."""
-    name = header.lower()
-    return name == "content-type" or (name.startswith("ce_") and name != "ce_time")
+    """Return whether a header is one of those that an event needs; the others may hold any bytes."""
+    return header.lower() in _READ
 
 
 def _contract(type_name: str, contracts: Sequence[Contract]) -> Contract:
@@ -158,11 +162,21 @@ def _sentence(error: ValidationError) -> str:
 
 
 def trace_of(record: ConsumerRecord[bytes, bytes]) -> str | None:
-    """The trace that a record's header names, if it is short and ASCII; the event itself may be unreadable."""
+    """Return the trace that a record's header names, if it is a valid one; the event itself may be unreadable."""
     for name, value in record.headers:
-        if name == "ce_traceparent" and value and len(value) <= _MAX_ATTRIBUTE and value.isascii():
-            return bytes(value).decode()
+        if name == "ce_traceparent":
+            return _valid_trace(bytes(value or b"").decode(errors="replace"))
     return None
+
+
+def _valid_trace(value: object) -> str | None:
+    """Return a trace context, or None if it is malformed: a receiver then goes on without one, as W3C asks."""
+    if not isinstance(value, str) or len(value) > _MAX_ATTRIBUTE:
+        return None
+    matched = _TRACEPARENT.fullmatch(value)
+    if matched is None or (value.startswith("00") and matched["appended"]):
+        return None
+    return value
 
 
 def digest(value: bytes | None) -> str:

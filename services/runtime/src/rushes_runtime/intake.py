@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime import metrics, outbox
-from rushes_runtime.database import Database, after_commit, is_away, is_refused_data
+from rushes_runtime.database import Database, after_commit, error_text, is_away, is_refused_data
 from rushes_runtime.envelopes import REASONS, Received, UnreadableError, read_event, trace_of
 from rushes_runtime.health import Health
 from rushes_runtime.kafka import CredentialFiles, TopicsAbsentError, insist_on_topics, make_consumer, part_with
@@ -279,13 +279,13 @@ class Intake:
         except Exception as error:
             if not is_refused_data(error):
                 raise
-            log.warning("batch_refused", events=len(events), error=repr(error)[:500])
+            log.warning("batch_refused", events=len(events), error=error_text(error))
             if len(events) > 1:
                 middle = len(events) // 2
                 await self._write(events[:middle])
                 await self._write(events[middle:])
                 return
-            reason = UnreadableError("refused", f"{type(error).__name__}: {error}".replace("\0", "\\0")[:1000])
+            reason = UnreadableError("refused", error_text(error))
             async with self._database.begin() as connection:
                 await self._bury(connection, [(events[0].record, reason)])
 

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rushes_runtime import ledger, metrics
 from rushes_runtime.circuits import Circuits
-from rushes_runtime.database import Database, answer_of, is_away
+from rushes_runtime.database import Database, answer_of, error_text, is_away
 from rushes_runtime.failures import AttemptFailedError, CountsAs, End, RetryPolicy, TryAgain, after_failure
 from rushes_runtime.health import Health
 from rushes_runtime.janitor import Subjects
@@ -292,7 +292,7 @@ class Worker(Generic[Result]):
             )
         except Exception as error:  # the job must end or be tried again, whatever we did wrong
             log.exception("attempt_broke")
-            return AttemptFailedError(FailureCode.INTERNAL, f"{type(error).__name__}: {error}"[:500])
+            return AttemptFailedError(FailureCode.INTERNAL, error_text(error)[:500])
 
     async def _store_back_in(self, task: Task, outcome: Result | AttemptFailedError) -> timedelta | None:
         """If an attempt failed because a store is down: the time until that is looked at again."""
