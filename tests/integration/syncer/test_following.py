@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from rushes_runtime import ledger
 from rushes_runtime.failures import AttemptFailedError
-from rushes_runtime.store import ObjectStat, Store, Unconditional
+from rushes_runtime.store import SENTINEL_KEY, ObjectStat, Store, Unconditional
 from rushes_runtime.store.interface import SmallObjects
 from rushes_runtime.worker import Progress
 from rushes_schemas import ObjectKind, PreviewStatus, StoredFile
@@ -211,6 +211,28 @@ async def test_what_becomes_missing_or_is_deleted_stays_at_the_site_unless_it_is
         assert [row.preview_file_id for row in rows] == [kept]
         await world.send(change(preview, 5, PreviewStatus.READY, files[preview]))
         await eventually(lyon.held, lambda now: now == held)
+
+
+async def test_a_prune_removes_only_what_is_named_after_its_preview(world: World) -> None:
+    preview, other = uuid4(), uuid4()
+    settings = world.with_settings(PRUNE="true", SYNC_SOURCE_MOVIES="true")
+    async with follower(settings) as lyon, playing(lyon.intake, lyon.worker):
+        own, others = await lyon.publish(preview, b"x"), await lyon.publish(other, b"x")
+        foreign = [
+            others[0],  # a source that both share
+            others[1],
+            others[1].model_copy(update={"key": SENTINEL_KEY}),
+            others[1].model_copy(update={"key": "scans/sh010.mov"}),
+        ]
+        await world.send(change(other, 2, PreviewStatus.READY, others), change(preview, 2, PreviewStatus.READY, own))
+        await eventually(lyon.held, lambda held: len(held) == 6)
+        await world.send(change(preview, 3, PreviewStatus.READY, [*own, *foreign], deleted=True))
+        left = await eventually(lyon.held, lambda held: not any(str(preview) in key for key in held))
+        await eventually(lambda: lyon.database.fetch("SELECT 1 FROM task WHERE state <> 'done'"), lambda rows: not rows)
+        assert await lyon.held() == left == {stored.key for stored in others}
+        assert await lyon.site.stat("movies", SENTINEL_KEY)
+        rows = await lyon.database.fetch("SELECT key FROM held")
+    assert {row.key for row in rows} == left
 
 
 @pytest.mark.parametrize("comes_back", [True, False])

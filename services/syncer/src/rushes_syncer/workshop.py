@@ -85,7 +85,7 @@ class CopyWorkshop:
         if store is None:
             raise AttemptFailedError(FailureCode.INTERNAL, f"the site {site!r} is not in SITES of this worker")
         if row.decision is Decision.PRUNE:
-            await self._prune(task, store, row, held, progress)
+            await self._prune(task, store, preview_file_id, progress)
             return CopyResult(pruned=True)
         return await self._copy_lacking(task, store, row, held, progress)
 
@@ -124,18 +124,13 @@ class CopyWorkshop:
             log.warning("absent_at_source", bucket=stored.bucket, key=stored.key)
         return CopyResult(tuple(copied), len(absent), row=row)
 
-    async def _prune(
-        self,
-        task: Task,
-        store: Store,
-        row: SitePreview,
-        held: Mapping[tuple[str, str], Held],
-        progress: Progress,
-    ) -> None:
-        """Remove every object that the site has or could have of a preview, whoever copied it there."""
-        places = {(PLACES[kind].bucket, object_key(kind, row.preview_file_id)) for kind in ObjectKind}
-        places |= {(stored.bucket, stored.key) for stored in row.files} | set(held)
-        for count, (bucket, key) in enumerate(sorted(places)):
+    async def _prune(self, task: Task, store: Store, preview_file_id: UUID, progress: Progress) -> None:
+        """Remove every object that is named after a preview, whoever copied it to the site.
+
+        What the record names beside those may be another preview's too, or a sentinel: it stays.
+        """
+        places = [(PLACES[kind].bucket, object_key(kind, preview_file_id)) for kind in ObjectKind]
+        for count, (bucket, key) in enumerate(places):
             progress.at("pruning", count / len(places))
             await fenced_writes.delete(
                 store, bucket, key, lambda: fenced_writes.confirm_held(self._database, task, progress.moved)
