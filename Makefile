@@ -97,7 +97,7 @@ coverage: environment ## Show the branches that the tests reach, by package; aft
 
 .PHONY: chart
 chart: environment ## Check the Helm chart; GOLDEN=write renews its golden files
-	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart
+	GOLDEN=$(GOLDEN) $(BIN)/python -m pytest tests/chart --numprocesses 2 --dist loadfile
 
 .PHONY: contracts
 contracts: environment ## Check the contracts: official parsers, compilers, the last release, publishers, a registry, the read API
