@@ -41,14 +41,16 @@ def paths_for(changed: Iterable[str]) -> list[str]:
 
 
 def changed_since(commit: str) -> list[str]:
-    """Return the files that differ from a commit, those that git does not know yet included.
+    """Return the files that differ from a commit, with untracked ones and without tests that were deleted.
 
     Raises:
         subprocess.CalledProcessError: git knows no such commit, and has said so on stderr.
     """
     differing = _git("diff", "--name-only", "--no-renames", commit)
     return [
-        name for name in (*differing, *_git("ls-files", "--others", "--exclude-standard")) if (ROOT / name).exists()
+        name
+        for name in (*differing, *_git("ls-files", "--others", "--exclude-standard"))
+        if (ROOT / name).exists() or not name.startswith("tests/")
     ]
 
 

@@ -39,7 +39,7 @@ LEFT_OUT = (
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """What this run uses, what it leaves out, and how slow the machine is."""
+    """Return the lines that name the tools of this run, what it leaves out, and the pace of the machine."""
     tools = find_tools()
     sandbox = mechanisms()
     confined = f"Landlock {sandbox.landlock_abi or 'lacking'}, seccomp {'there' if sandbox.seccomp else 'lacking'}"
@@ -52,7 +52,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def _extended_with() -> str:
-    """What the tests use that `make test` leaves out, and what of it is not there."""
+    """Return the servers and programs of the extended tests, and which of them are not installed."""
     missing = find_apache_kafka()
     kafka = f"without Apache Kafka ({missing}): its tests are left out" if missing else "Apache Kafka"
     if no_proxy := missing or find_toxiproxy():

@@ -125,9 +125,9 @@ class CopyWorkshop:
         return CopyResult(tuple(copied), len(absent), row=row)
 
     async def _prune(self, task: Task, store: Store, preview_file_id: UUID, progress: Progress) -> None:
-        """Remove every object that is named after a preview, whoever copied it to the site.
+        """Remove every object that is named after a preview, even if no job of ours copied it to the site.
 
-        What the record names beside those may be another preview's too, or a sentinel: it stays.
+        Other objects that the record names stay: they may be sentinels, or belong to other previews.
         """
         places = [(PLACES[kind].bucket, object_key(kind, preview_file_id)) for kind in ObjectKind]
         for count, (bucket, key) in enumerate(places):
